@@ -1,0 +1,101 @@
+"""The command line: `maskkit list`, `show`, `render`, `stats`, `check`, `doctor`.
+
+Each command imports what it needs when it runs, so that `maskkit list` costs little more than reading metadata.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from maskkit.cli import inventory, pictures
+
+app = typer.Typer(
+    name="maskkit",
+    help="Masks, attention layers and JEPA masking strategies, by name.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from maskkit import __version__
+
+        typer.echo(f"maskkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and debug messages.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    logging.getLogger("maskkit").setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+inventory.add_to(app)
+pictures.add_to(app)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    sys.exit(run(argv))
+
+
+def run(argv: list[str]) -> int:
+    """Run the command line, and return the exit code. Errors are one line on stderr; `--debug` lets them through."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("maskkit: %(levelname)s: %(message)s"))
+    logging.getLogger("maskkit").addHandler(handler)
+    try:
+        code = _command().main(args=argv, prog_name="maskkit", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # Whoever read has gone; give the interpreter's own flush at exit somewhere to write to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as error:
+        if "--debug" in argv:
+            raise
+        print(f"maskkit: {_one_line(error)}", file=sys.stderr)
+        return int(getattr(error, "exit_code", 1))
+    finally:
+        logging.getLogger("maskkit").removeHandler(handler)
+
+
+def _command() -> Any:
+    """The app with the commands of plugins."""
+    from maskkit.catalog import entries
+
+    if any(not entry.kind for entry in entries()):
+        from maskkit.registry import registry
+
+        for more in registry.commands():
+            app.add_typer(more)
+    return get_command(app)
+
+
+def _one_line(error: Exception) -> str:
+    """What went wrong, in the words of whoever raised it."""
+    if hasattr(error, "format_message"):  # a usage error of typer's
+        return f"{error.format_message()} (see maskkit --help)".replace("\n", " ")
+    from maskkit.errors import MaskkitError
+
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, MaskkitError):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = " ".join(str(error).split("\n"))
+    return text if isinstance(error, MaskkitError) else f"{type(error).__name__}: {text} (--debug shows where)"

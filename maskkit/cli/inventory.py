@@ -1,0 +1,247 @@
+"""What is installed: `list`, `show`, `doctor`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maskkit.item import KINDS
+
+if TYPE_CHECKING:
+    from maskkit.catalog import Entry
+    from maskkit.describe import Info
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("list")(list_items)
+    app.command("show")(show)
+    app.command("doctor")(doctor)
+
+
+def _names(incomplete: str) -> list[str]:
+    """Completion, from metadata."""
+    from maskkit.catalog import entries
+
+    return [entry.name for entry in entries() if entry.kind and entry.name.startswith(incomplete)]
+
+
+Name = Annotated[str, typer.Argument(help="A short or full name.", autocompletion=_names)]
+
+
+# -- list -------------------------------------------------------------------------------------------------------------
+
+
+def list_items(
+    pattern: Annotated[str, typer.Argument(help="Only names that match, with * and ? as in file names.")] = "*",
+    kind: Annotated[str | None, typer.Option(help="Only this kind: mask, attention or strategy.")] = None,
+    as_json: Json = False,
+    requirements: Annotated[bool, typer.Option("--requirements", help="Print what to install, for pip.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Import every plugin, to find those that are broken.")] = False,
+) -> None:
+    """List what is installed. Reads metadata alone: no plugin is imported (but with --check)."""
+    from fnmatch import fnmatch
+
+    from maskkit.catalog import entries
+
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    chosen = [
+        entry
+        for entry in entries()
+        if entry.kind
+        and kind in (None, entry.kind)
+        and any(fnmatch(name.lower(), pattern.lower()) for name in (entry.name, entry.full_name))
+    ]
+    chosen.sort(key=lambda entry: (KINDS.index(entry.kind), _natural(entry.name), entry.provider))
+    if requirements:
+        _print_lines(_requirements(chosen))
+        return
+    rows = [_row(entry, *_status(entry, check)) for entry in chosen]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        typer.echo(f"nothing installed matches {pattern!r}", err=True)
+    else:
+        _print_table(rows, ["name", "kind", "summary", "provider", "version"])
+
+
+def _row(entry: Entry, status: str, why: str) -> dict[str, str]:
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "full_name": entry.full_name,
+        "summary": entry.summary,
+        "provider": entry.provider,
+        "version": entry.version,
+        "status": status,
+        "why": why,
+    }
+
+
+def _status(entry: Entry, check: bool) -> tuple[str, str]:
+    """As `Registry.status`; without the registry, and so without pluggy and attrs, where metadata say enough."""
+    from maskkit.catalog import entries, quick_status
+
+    if not check:
+        return quick_status(entry, entries())
+    from maskkit.registry import registry
+
+    registry.try_load(entry.full_name)
+    return registry.status(entry)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """`m2` before `m10`."""
+    import re
+
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _requirements(chosen: Sequence[Entry]) -> list[str]:
+    from maskkit import __version__
+
+    return [f"maskkit=={__version__}", *sorted({f"{entry.provider}=={entry.version}" for entry in chosen})]
+
+
+# -- show -------------------------------------------------------------------------------------------------------------
+
+
+def show(name: Name, as_json: Json = False) -> None:
+    """Show an item: parameters, defaults, limits, provider, reference, example."""
+    from maskkit.api import info
+
+    found = info(name)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+        return
+    typer.echo(f"{found.kind}.{found.name}: {found.summary}\n")
+    rows = [
+        {
+            "parameter": p.name,
+            "type": p.type,
+            "default": "required" if p.required else repr(p.default),
+            "limits": p.limits,
+            "meaning": p.help,
+        }
+        for p in found.parameters
+    ]
+    if rows:
+        _print_table(rows, ["parameter", "type", "default", "limits", "meaning"])
+        typer.echo("")
+    for label, value in (
+        ("category", found.category),
+        ("provider", f"{found.provider} {found.version}".strip()),
+        ("reference", " ".join(found.reference.split())),
+        ("example", _example(found)),
+    ):
+        if value:
+            typer.echo(f"{label:<10} {value}")
+
+
+def _example(found: Info) -> str:
+    parameters = ", ".join(f"{name}={value!r}" for name, value in found.example.items())
+    return f'maskkit.create("{found.name}"{", " + parameters if parameters else ""})' if found.example else ""
+
+
+# -- doctor -----------------------------------------------------------------------------------------------------------
+
+_LIBRARIES = ("numpy", "torch", "jax", "keras", "tensorflow", "transformers", "matplotlib", "pluggy", "attrs", "cattrs", "typer")
+
+
+def doctor(
+    time: Annotated[bool, typer.Option("--time", help="Order plugins by the time their import takes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Load every plugin, and tell what is installed, what is wrong, and why. Exit code 1 if something is."""
+    report = _diagnose()
+    if time:
+        report["plugins"].sort(key=lambda row: -row["milliseconds"])
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        for part in ("versions", "backends"):
+            typer.echo(f"{part}:")
+            _print_lines(f"  {name:<12} {value}" for name, value in report[part].items())
+        typer.echo("plugins:")
+        columns = ["full_name", "status", "provider", "version"] + (["milliseconds", "heavy"] if time else [])
+        _print_table(report["plugins"], columns, always=("status",))
+        for row in report["plugins"]:
+            if row["why"]:
+                typer.echo(f"{row['full_name']} is {row['status']}: {row['why']}")
+    if any(row["status"] in ("broken", "conflict") for row in report["plugins"]):
+        raise typer.Exit(1)
+
+
+def _diagnose() -> dict[str, Any]:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from maskkit import __version__
+    from maskkit.backends import BUILT_IN
+    from maskkit.catalog import entries
+    from maskkit.registry import registry
+
+    versions = {"python": platform.python_version(), "maskkit": __version__}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            versions[library] = "not installed"
+    missing = {name for name in BUILT_IN if versions.get(name) == "not installed"}
+    backends = {name: f"needs: pip install {name}" if name in missing else "available" for name in BUILT_IN}
+    try:
+        backends |= dict.fromkeys(registry.backends(), "available, from a plugin")
+    except Exception as error:  # the doctor must survive every patient
+        backends["plugins"] = f"broken: {error}"
+    return {"versions": versions, "backends": backends, "plugins": [_examine(entry) for entry in entries()]}
+
+
+def _examine(entry: Entry) -> dict[str, Any]:
+    """Load one plugin, with its time and the heavy libraries that it pulled in."""
+    from time import perf_counter
+
+    from maskkit.registry import registry
+
+    before, start = set(sys.modules), perf_counter()
+    if entry.kind and not entry.blocked_by:
+        registry.try_load(entry.full_name)
+    spent = perf_counter() - start
+    heavy = {"jax", "keras", "matplotlib", "tensorflow", "torch"} & (set(sys.modules) - before)
+    status, why = registry.status(entry)
+    return _row(entry, status, why) | {"milliseconds": round(1000 * spent, 2), "heavy": " ".join(sorted(heavy))}
+
+
+# -- output -----------------------------------------------------------------------------------------------------------
+
+
+def _print_lines(lines: Any) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def _print_table(rows: Sequence[dict[str, Any]], columns: list[str], always: tuple[str, ...] = ()) -> None:
+    """A table for people on a terminal, else aligned columns, an item a line; status only where it is not ok."""
+    if "status" not in always and any(row.get("status", "ok") != "ok" for row in rows):
+        columns = [*columns, "status"]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=column in ("name", "parameter", "full_name"))
+        for row in rows:
+            table.add_row(*(str(row[column]) for column in columns))
+        Console().print(table)
+        return
+    cells = [columns, *([str(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

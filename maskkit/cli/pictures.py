@@ -1,0 +1,143 @@
+"""What a mask looks like and amounts to: `render`, `stats`, `check`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from maskkit.cli.targets import TargetCommand, build_target
+from maskkit.errors import ConfigError
+
+log = logging.getLogger("maskkit.draw")
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|EXPR|-",
+        help='A name, an expression such as "causal & ~banded(band_width=5)", or - for a config (JSON or YAML) on stdin.',
+    ),
+]
+BlockSize = Annotated[int, typer.Option("--block-size", min=1, help="Side of the blocks that are counted, in tokens.")]
+
+SUFFIXES = (".png", ".svg", ".pdf", ".txt", ".npy", ".npz", ".json")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("render", cls=TargetCommand)(render)
+    app.command("stats", cls=TargetCommand)(stats)
+    app.command("check")(check)
+
+
+def render(
+    ctx: typer.Context,
+    target: Target,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write to this file: png, svg, pdf, txt, npy, npz, or json for the config."),
+    ] = None,
+    blocked: Annotated[bool, typer.Option("--blocked", help="Draw what is blocked instead of what is allowed.")] = False,
+) -> None:
+    """Draw a mask in the terminal, or into a file. Its parameters are options: see maskkit render NAME --help."""
+    if output is not None and output.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(SUFFIXES)}")
+    masks = _masks(ctx, target)
+    if output is None:
+        width = shutil.get_terminal_size().columns
+        for mask in masks:
+            if len(masks) > 1:
+                typer.echo(repr(mask))
+            typer.echo((~mask if blocked else mask).text(width))
+        return
+    write(masks, output, blocked)
+    typer.echo(f"wrote {output}", err=True)
+
+
+def stats(
+    ctx: typer.Context,
+    target: Target,
+    block_size: BlockSize = 128,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Count what a mask allows, and what each of its forms costs."""
+    found = [(mask, mask.stats(block_size)) for mask in _masks(ctx, target)]
+    if as_json:
+        reports = [{"mask": repr(mask), **figures.to_dict()} for mask, figures in found]
+        typer.echo(json.dumps(reports if len(reports) > 1 else reports[0], indent=2))
+        return
+    for mask, figures in found:
+        typer.echo(repr(mask))
+        for name, value in figures.lines():
+            typer.echo(f"  {name:<22} {value}")
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="A YAML, TOML or JSON file.")],
+    key: Annotated[str | None, typer.Option(help="Dotted path of the section that is meant.")] = None,
+) -> None:
+    """Validate a config file; nothing is built."""
+    from maskkit.files import read_section
+    from maskkit.trees import config
+
+    try:
+        found = config(read_section(file, key))
+    except ConfigError as error:
+        where = f"{file}{f' at {key}' if key else ''}"
+        raise ConfigError(str(error) if str(error).startswith(str(file)) else f"{where}: {error}") from error
+    typer.echo(f"{file}: ok: {found!r}")
+
+
+def _masks(ctx: typer.Context, target: str) -> list[Any]:
+    """The masks that a target gives."""
+    from maskkit.mask import Mask
+
+    built = build_target(ctx, target)
+    masks = list(built) if isinstance(built, tuple) else [built]
+    if not all(isinstance(mask, Mask) for mask in masks):
+        raise ConfigError(f"{target} is not a mask, and has no picture; see maskkit show {target}, or maskkit list --kind mask")
+    return masks
+
+
+def write(masks: list[Any], output: Path, blocked: bool) -> None:
+    """Write masks to a file, in the format of its suffix."""
+    shown = [~mask if blocked else mask for mask in masks]
+    suffix = output.suffix.lower()
+    if suffix in (".png", ".pdf"):
+        from maskkit.draw.figure import figure
+
+        figure(masks, blocked=blocked).savefig(output, dpi=120)
+    elif suffix in (".npy", ".npz"):
+        _write_arrays(shown, output, "blocked" if blocked else "allowed")
+    else:
+        output.write_text(_as_text(shown, suffix), encoding="utf-8")
+    log.info("saved mask visualization to %s", output)
+
+
+def _write_arrays(masks: list[Any], output: Path, word: str) -> None:
+    import numpy as np
+
+    if output.suffix.lower() == ".npz":
+        names = [word] if len(masks) == 1 else [f"{word}_{i}" for i in range(len(masks))]
+        np.savez_compressed(output, **{name: mask.allowed() for name, mask in zip(names, masks, strict=True)})
+    elif len(masks) == 1:
+        np.save(output, masks[0].allowed())
+    else:
+        raise ConfigError(f"{output}: a .npy file holds one array, and this gives {len(masks)}; use .npz")
+
+
+def _as_text(masks: list[Any], suffix: str) -> str:
+    if suffix == ".txt":
+        return "\n".join(mask.text(width=200) for mask in masks) + "\n"
+    if suffix == ".json":
+        from maskkit.trees import to_dict
+
+        configs = [to_dict(mask) for mask in masks]
+        return json.dumps(configs if len(configs) > 1 else configs[0], indent=2) + "\n"
+    if len(masks) > 1:
+        raise ConfigError(f"an svg file holds one mask, and this gives {len(masks)}; use .png or .pdf")
+    return str(masks[0]._repr_svg_())

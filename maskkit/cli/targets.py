@@ -1,0 +1,154 @@
+"""What a command is about: a name, an expression, or a config on stdin; its parameters become real options."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand, TyperOption
+
+from maskkit.errors import ConfigError, MaskkitError
+
+if TYPE_CHECKING:
+    from maskkit.describe import Parameter
+
+_OPTIONS = "maskkit.options"
+_VALUES = "maskkit.values"
+_TREE = "maskkit.tree"
+
+
+class TargetCommand(TyperCommand):
+    """A command whose first argument is a target: looks at it before parsing, and adds its parameters as options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        target = self._target(args)
+        if target is not None:
+            try:
+                ctx.meta[_TREE] = read_target(target)
+                ctx.meta[_OPTIONS] = _options(ctx.meta[_TREE], {name for p in self.params for name in p.opts})
+            except MaskkitError:
+                if any(help_option in args for help_option in ctx.help_option_names):
+                    raise
+                # The command itself will meet the same error, and says it; its options cannot be known.
+                ctx.ignore_unknown_options = ctx.allow_extra_args = True
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [*super().get_params(ctx), *ctx.meta.get(_OPTIONS, ())]
+
+    def invoke(self, ctx: Any) -> Any:
+        given = {option.name: ctx.params.pop(option.name) for option in ctx.meta.get(_OPTIONS, ())}
+        kinds = {option.name: option for option in ctx.meta.get(_OPTIONS, ())}
+        ctx.meta[_VALUES] = {
+            name.removeprefix("_"): value if kinds[name].is_flag else _value(value)
+            for name, value in given.items()
+            if value is not None
+        }
+        return super().invoke(ctx)
+
+    def _target(self, args: list[str]) -> str | None:
+        """The first argument that is neither an option nor an option's value. Options of items all take a value, or are flags."""
+        flags = {name for p in self.params for name in (*p.opts, *p.secondary_opts) if getattr(p, "is_flag", False)}
+        flags |= {"-h", "--help"}
+        skip = False
+        for arg in args:
+            if skip:
+                skip = False
+            elif arg == "-" or not arg.startswith("-"):
+                return arg
+            else:
+                skip = arg not in flags and "=" not in arg
+        return None
+
+
+def read_target(target: str) -> Any:
+    """The tree of mappings that a target stands for."""
+    if target == "-":
+        return _stdin()
+    from maskkit.expressions import tree
+
+    return tree(target)
+
+
+def build_target(ctx: typer.Context, target: str) -> Any:
+    """What `create` gives for the target with the options that were given."""
+    from maskkit.api import create
+
+    tree = ctx.meta[_TREE] if _TREE in ctx.meta else read_target(target)
+    return create(tree, **ctx.meta.get(_VALUES, {}))
+
+
+def _stdin() -> Any:
+    """JSON, or else YAML (which TOML is not: files are read by `check` and by `maskkit.load`)."""
+    from maskkit.files import parse_text
+
+    text = sys.stdin.read()
+    if not text.strip():
+        raise ConfigError("nothing on stdin; give a config such as {\"type\": \"causal\", \"seq_len\": 64}")
+    suffix = ".json" if text.lstrip().startswith(("{", "[")) else ".yaml"
+    return parse_text(text, suffix, "stdin")
+
+
+def _options(tree: Any, taken: set[str]) -> list[TyperOption]:
+    """One option for each parameter of the items in a tree; a parameter given in the tree is not offered again."""
+    from maskkit.describe import parameters
+    from maskkit.registry import registry
+
+    found: dict[str, TyperOption] = {}
+    for node in _items(tree):
+        cls = registry.find(node["type"])
+        for parameter in parameters(cls):
+            if parameter.name not in found and parameter.name not in node:
+                found[parameter.name] = _option(cls.name, parameter, taken)
+    return list(found.values())
+
+
+def _items(tree: Any) -> list[Mapping[str, Any]]:
+    """The mappings with a type, wherever they stand."""
+    if isinstance(tree, Mapping):
+        if "type" in tree:
+            return [tree]
+        return [item for value in tree.values() for item in _items(value)]
+    return [item for node in tree for item in _items(node)] if isinstance(tree, list) else []
+
+
+def _option(owner: str, parameter: Parameter, taken: set[str]) -> TyperOption:
+    flag = "--" + parameter.name.replace("_", "-")
+    about = "; ".join(filter(None, (parameter.help.rstrip("."), parameter.limits)))
+    default = "required" if parameter.required else f"default: {parameter.default}"
+    boolean = parameter.type == "True or False"
+    name = "_" + parameter.name  # apart from the command's own parameters
+    return TyperOption(
+        param_decls=[f"{flag}/--no-{flag[2:]}" if boolean else flag, name],
+        type=bool if boolean else str,
+        is_flag=boolean,
+        default=None,
+        metavar=None if boolean else _metavar(parameter.type),
+        help=f"{about} [{owner}; {default}]",
+        hidden=flag in taken,
+    )
+
+
+def _metavar(words: str) -> str:
+    return {"an integer": "INT", "a number": "FLOAT", "a string": "TEXT"}.get(words, "VALUE")
+
+
+def _value(text: str) -> Any:
+    """A literal, the content of an array file, or the text itself."""
+    path = Path(text)
+    if path.suffix in (".npy", ".json") and path.is_file():
+        if path.suffix == ".npy":
+            import numpy as np
+
+            return np.load(path, allow_pickle=False)
+        from maskkit.files import read
+
+        return read(path)
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return {"true": True, "false": False, "null": None}.get(text, text)

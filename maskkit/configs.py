@@ -1,0 +1,223 @@
+"""From plain data to validated configs and back: strict, lossless, and with all problems of one config at once."""
+
+from __future__ import annotations
+
+import operator
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Union
+
+import attrs
+import numpy as np
+from cattrs import Converter
+from cattrs.errors import BaseValidationError
+from cattrs.v import transform_error
+
+from maskkit.arrays import as_plain, host, is_array
+from maskkit.errors import ConfigError, did_you_mean
+from maskkit.item import Item
+from maskkit.validators import is_integer, is_number, message
+
+# -- plain data -> config ---------------------------------------------------------------------------------------------
+
+
+def build(cls: type[Item], params: Mapping[str, Any]) -> Item:
+    """A validated config; all that is wrong with the parameters is reported together.
+
+    Raises:
+        ConfigError: with `.problems`, one text for each.
+    """
+    fields = parameters(cls)
+    values: dict[str, Any] = {}
+    problems = [_unknown(cls, name, fields) for name in params if name not in fields]
+    missing = []
+    for name, field in fields.items():
+        if name not in params:
+            if field.required:
+                missing.append(name)
+            continue
+        try:
+            values[name] = field.structure(params[name])
+            field.validate(cls, values[name])
+        except ConfigError as error:
+            problems += problems_of(error)
+        except Exception as error:
+            problems.append(_explain(cls, field, params[name], error))
+    problems = _missing(cls, missing) + problems
+    if not problems:
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            problems = problems_of(error)
+    raise config_error(problems, f"{cls.name} {cls.kind}")
+
+
+def config_error(problems: list[str], where: str) -> ConfigError:
+    """One error for one or several problems."""
+    text = problems[0] if len(problems) == 1 else f"{where} has {len(problems)} problems: " + "; ".join(problems)
+    error = ConfigError(text)
+    error.problems = tuple(problems)  # type: ignore[attr-defined]
+    return error
+
+
+def problems_of(error: ConfigError) -> list[str]:
+    """The single problems that an error reports."""
+    return list(getattr(error, "problems", (str(error),)))
+
+
+def _missing(cls: type[Item], names: list[str]) -> list[str]:
+    if not names:
+        return []
+    if cls.kind == "mask":
+        return [f"{name} required for {cls.name.replace('_', ' ')} mask" for name in names]
+    return [f"Required parameters for '{cls.name}' are missing: {names}"]
+
+
+def _unknown(cls: type[Item], name: Any, fields: Mapping[str, Any]) -> str:
+    takes = f"{cls.name} takes {', '.join(fields) or 'no parameters'}"
+    return f"unknown parameter {name!r}{did_you_mean(str(name), fields)} ({takes})"
+
+
+def _explain(cls: type[Item], field: Field, value: Any, error: Exception) -> str:
+    if isinstance(error, BaseValidationError):
+        inner = "; ".join(transform_error(error, path="", format_exception=lambda exc, _: str(exc)))
+        return message(cls, field.name, f"must be {type_words(field.type)} ({inner})", value)
+    return message(cls, field.name, f"must be {type_words(field.type)}", value)
+
+
+class Field:
+    """One parameter: how it is read and checked."""
+
+    def __init__(self, attribute: attrs.Attribute[Any], kind: Any) -> None:
+        self.name = attribute.alias or attribute.name
+        self.type = kind
+        self.required = attribute.default is attrs.NOTHING
+        self.attribute = attribute.evolve(type=kind)
+
+    def structure(self, value: Any) -> Any:
+        if callable(self.attribute.converter):
+            value = self.attribute.converter(value)
+        return value if self.type is Any else CONVERTER.structure(value, self.type)
+
+    def validate(self, cls: type[Item], value: Any) -> None:
+        if self.attribute.validator is not None:
+            self.attribute.validator(cls, self.attribute, value)
+
+
+@cache
+def parameters(cls: type[Item]) -> dict[str, Field]:
+    """The parameters of a class, by the name that the constructor takes."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    attributes = [a for a in attrs.fields(cls) if a.init]
+    return {a.alias or a.name: Field(a, hints.get(a.name, Any)) for a in attributes}
+
+
+# -- strict conversion ------------------------------------------------------------------------------------------------
+
+
+def _integer(value: Any, _: Any) -> int:
+    if not is_integer(value):
+        raise ValueError(f"expected an integer, got {value!r}")
+    return operator.index(value)
+
+
+def _number(value: Any, _: Any) -> float:
+    if not is_number(value):
+        raise ValueError(f"expected a number, got {value!r}")
+    return float(value)
+
+
+def _exactly(kind: type, *more: type) -> Callable[[Any, Any], Any]:
+    def hook(value: Any, _: Any) -> Any:
+        if not isinstance(value, (kind, *more)):
+            raise ValueError(f"expected {_WORDS[kind]}, got {value!r}")
+        return kind(value)
+
+    return hook
+
+
+def _union(value: Any, kind: Any) -> Any:
+    """The first member that takes the value as it is."""
+    if value is None and type(None) in typing.get_args(kind):
+        return None
+    for member in typing.get_args(kind):
+        if member is not type(None):
+            try:
+                return CONVERTER.structure(value, member)
+            except (ValueError, TypeError, BaseValidationError):
+                continue
+    raise ValueError(f"expected {type_words(kind)}, got {value!r}")
+
+
+def _item(value: Any, kind: Any) -> Any:
+    """A config inside a config: an item as it is, or its name or mapping."""
+    if isinstance(value, kind):
+        return value
+    from maskkit.trees import config
+
+    return config(value, kind=kind.kind)
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (Union, types.UnionType)
+
+
+CONVERTER = Converter(forbid_extra_keys=True)
+CONVERTER.register_structure_hook(int, _integer)
+CONVERTER.register_structure_hook(float, _number)
+CONVERTER.register_structure_hook(bool, _exactly(bool, np.bool_))
+CONVERTER.register_structure_hook(str, _exactly(str))
+CONVERTER.register_structure_hook_func(_is_union, _union)
+CONVERTER.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, Item), _item)
+
+_WORDS = {int: "an integer", float: "a number", bool: "True or False", str: "a string", type(None): "None", Any: "anything"}
+
+_MANY = {int: "integers", float: "numbers", bool: "booleans", str: "strings"}
+
+
+def type_words(kind: Any) -> str:
+    """`tuple[float, float]` -> `"a list of 2 numbers"`: a type in the words of messages and help."""
+    if kind in _WORDS:
+        return _WORDS[kind]
+    origin, members = typing.get_origin(kind), typing.get_args(kind)
+    if _is_union(kind):
+        return " or ".join(type_words(member) for member in members)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(repr, members))
+    if origin in (tuple, list):
+        many = [m for m in members if m is not Ellipsis]
+        count = "" if Ellipsis in members or origin is list else f"{len(many)} "
+        return f"a list of {count}{_MANY.get(many[0], 'values')}" if many else "a list"
+    if isinstance(kind, type) and issubclass(kind, Item):
+        return f"a {kind.kind}: its name, or a mapping with a type"
+    return getattr(kind, "__name__", str(kind))
+
+
+# -- config -> plain data ---------------------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON and YAML can hold it: lists, numbers, strings, booleans, None and mappings."""
+    if isinstance(value, Item):
+        from maskkit.trees import to_dict
+
+        return to_dict(value)
+    if is_array(value):
+        array = host(value)
+        if array is None:  # on another device: saving is the moment to fetch it
+            array = np.asarray(value.cpu() if hasattr(value, "cpu") else value)
+        return as_plain(array)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {key: plain(v) for key, v in value.items()}
+    return value
+
+
+def fields_of(item: Item) -> dict[str, Any]:
+    """The parameters of a config, as plain data, in order."""
+    return {a.alias or a.name: plain(getattr(item, a.name)) for a in attrs.fields(type(item)) if a.init}

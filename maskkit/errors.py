@@ -1,0 +1,32 @@
+"""The five error classes. Every message names what was given, what is allowed, and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MaskkitError(Exception):
+    """Base of every error that maskkit raises itself."""
+
+
+class ConfigError(MaskkitError, ValueError):
+    """Parameters, a file, an expression or a name that cannot mean one thing."""
+
+
+class UnknownName(ConfigError, LookupError):
+    """No installed item has this name."""
+
+
+class BrokenPlugin(MaskkitError, ImportError):
+    """The plugin that offers the item cannot be imported, or breaks the contract; the cause is chained."""
+
+
+class TooLarge(MaskkitError, MemoryError):
+    """A dense array over `maskkit.limits.dense_bytes` was asked for."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'causal'?"`, or an empty string where nothing is near."""
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""

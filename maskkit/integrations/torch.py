@@ -1,0 +1,33 @@
+"""Torch: `scaled_dot_product_attention(query, key, value, attn_mask=mask)` with a mask value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from maskkit.mask import Mask
+
+
+def call_with_mask(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run `scaled_dot_product_attention` with the mask as booleans on the query's device; refuse every other function."""
+    if func is not torch.nn.functional.scaled_dot_product_attention:
+        name = getattr(func, "__name__", str(func))
+        raise TypeError(
+            f"torch's {name} does not know what a mask's True means; "
+            'give it mask.allowed("torch") or mask.blocked("torch"), whichever it expects'
+        )
+    device = (args[0] if args else kwargs["query"]).device
+    return func(
+        *(_as_tensor(value, device) for value in args),
+        **{name: _as_tensor(value, device) for name, value in kwargs.items()},
+    )
+
+
+def _as_tensor(value: Any, device: Any) -> Any:
+    """Masks as booleans that broadcast over (batch, head, query, key); everything else as it is."""
+    if not isinstance(value, Mask):
+        return value
+    allowed = value.allowed("torch", device=device)
+    return allowed[:, None] if allowed.ndim == 3 else allowed

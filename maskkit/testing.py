@@ -1,0 +1,262 @@
+"""The conformance kit: what every mask plugin promises, as checks that its author runs.
+
+    from maskkit.testing import check_plugin
+
+    def test_contract():
+        check_plugin(Checkerboard)
+
+`check_plugin` takes a class through everything below; `check_mask` takes one mask value. Both raise AssertionError with
+the mask and what is wrong with it. Backends that are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import pickle
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maskkit import configs, trees
+from maskkit.backends import backend as find_backend
+from maskkit.describe import describe
+from maskkit.errors import ConfigError
+from maskkit.evaluate import materialise, planes, row_count, spans_of
+from maskkit.item import Item
+from maskkit.mask import AttentionMask, Mask, MaskGroup
+from maskkit.registry import registry
+
+HEAVY = ("jax", "keras", "matplotlib", "tensorflow", "torch", "transformers")
+"""What the entry module of a plugin must not import."""
+
+_MANY_CELLS = 50_000
+"""Masks up to this size are compared cell by cell."""
+
+
+def check_plugin(cls: type[Item], backends: Iterable[str] | None = None) -> None:
+    """Hold a mask class to its contract: its samples, its parameters, its documentation, its import."""
+    assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
+    for sample in cls.samples:
+        built = configs.build(cls, sample).build()
+        for mask in built if issubclass(cls, MaskGroup) else (built,):
+            check_mask(mask, backends)
+        check_round_trip(configs.build(cls, sample))
+    check_parameters(cls)
+    check_light_import(cls.__module__)
+
+
+def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
+    """Hold one mask to its contract: against its predicate, on every backend, in the algebra, cut, saved and drawn."""
+    dense = brute_force(mask)
+    _equal(mask.allowed(), dense, mask, "allowed() differs from allows()")
+    check_spans(mask, dense)
+    check_arrays(mask, dense)
+    for name in installed_backends() if backends is None else backends:
+        check_backend(mask, dense, name)
+    check_algebra(mask, dense)
+    check_slices(mask, dense)
+    if isinstance(mask, AttentionMask):
+        check_blocks(mask, dense)
+    check_stats(mask, dense)
+    check_value(mask)
+    check_round_trip(mask)
+    check_pictures(mask)
+
+
+def installed_backends() -> list[str]:
+    """Of torch, jax and keras, those that are installed."""
+    return [name for name in ("torch", "jax", "keras") if find_spec(name)]
+
+
+def brute_force(mask: Mask) -> npt.NDArray[np.bool_]:
+    """The dense array, by asking the predicate about one position at a time."""
+    cells = int(np.prod(mask.shape))
+    assert cells <= _MANY_CELLS, f"{mask!r} has {cells} cells, too many to ask for one by one: give smaller samples"
+    out = np.empty(mask.shape, np.bool_)
+    for index in np.ndindex(*mask.shape):
+        out[index] = np.asarray(mask.allows(*(np.int64(i) for i in index)))
+    return out
+
+
+def check_spans(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
+    """Spans, where the mask has them, hold the same set; so for some of the rows in another order."""
+    rows = np.arange(row_count(mask))
+    for plane in planes(mask):
+        for some in (rows, rows[::-1], rows[len(rows) // 2 :]):
+            spans = spans_of(mask, plane, some)
+            if spans is not None:
+                expected = np.atleast_2d(dense[plane])[some]
+                _equal(spans.contains(np.arange(mask.shape[-1])[:, None]).T, expected, mask, "spans() differs from allows()")
+
+
+def check_arrays(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
+    """`allowed`, `blocked`, `bias` and `numpy.asarray` say the same, each in its words."""
+    _equal(np.asarray(mask), dense, mask, "numpy.asarray(mask) is not allowed()")
+    _equal(mask.blocked(), ~dense, mask, "blocked() is not the complement of allowed()")
+    _equal(mask.allowed(dtype="float32"), dense.astype(np.float32), mask, "allowed(dtype='float32') is wrong")
+    for dtype, lowest in (("float32", -np.inf), ("float16", -np.inf)):
+        _equal(mask.bias(dtype), np.where(dense, 0, lowest).astype(dtype), mask, f"bias({dtype!r}) is wrong")
+    finite = mask.bias("float16", finite=True)
+    _equal(finite, np.where(dense, 0, np.finfo(np.float16).min).astype(np.float16), mask, "finite bias is wrong")
+
+
+def check_backend(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> None:
+    """The backend's arrays, and the predicate on the backend's own indices, equal NumPy."""
+    library = find_backend(name)
+    _equal(_to_numpy(mask.allowed(name)), dense, mask, f"allowed({name!r}) differs from NumPy")
+    _equal(_to_numpy(mask.blocked(name)), ~dense, mask, f"blocked({name!r}) differs from NumPy")
+    _equal(_to_numpy(mask.bias("float32", name)), mask.bias(), mask, f"bias(backend={name!r}) differs from NumPy")
+    direct = materialise(mask, lambda size: library.arange(size, None))
+    direct = library.where(direct, mask.shape, 1, 0, "bool")
+    _equal(_to_numpy(direct), dense, mask, f"allows() on {name} indices differs from NumPy")
+
+
+def _to_numpy(array: Any) -> npt.NDArray[Any]:
+    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
+
+
+def check_algebra(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
+    """`& | ^ ~` act on what is allowed, and simplify."""
+    assert ~~mask == mask, f"{mask!r}: ~~mask is not the mask"
+    assert (mask & mask) == mask, f"{mask!r}: mask & mask is not the mask"
+    assert (mask | mask) == mask, f"{mask!r}: mask | mask is not the mask"
+    _equal((~mask).allowed(), ~dense, mask, "~mask is wrong")
+    other = mask[..., ::-1]
+    mirrored = dense[..., ::-1]
+    for result, expected in (
+        (mask & other, dense & mirrored),
+        (mask | other, dense | mirrored),
+        (mask ^ other, dense ^ mirrored),
+        (mask & ~other, dense & ~mirrored),
+    ):
+        _equal(result.allowed(), expected, mask, f"the algebra is wrong for {result!r}")
+        check_spans(result, expected)
+
+
+def check_slices(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
+    """Views equal the slices of the dense array, and views of views too."""
+    options = [slice(None), slice(-1, None), slice(None, None, 2), slice(None, None, -1), slice(0, 3)]
+    for keys in itertools.product(options, repeat=min(2, dense.ndim)):
+        cut = mask[(..., *keys)]
+        expected = dense[(..., *keys)]
+        _equal(cut.allowed(), expected, mask, f"mask[..., {keys}] is wrong")
+        _equal(cut[..., ::-1].allowed(), expected[..., ::-1], mask, f"mask[..., {keys}][..., ::-1] is wrong")
+        check_spans(cut, expected)
+
+
+def check_blocks(mask: AttentionMask, dense: npt.NDArray[np.bool_]) -> None:
+    """Every block is what its cells say; blocks that overhang the edge are never full."""
+    for size in (1, 2, 3, 8, 128):
+        expected = _dense_blocks(dense, size)
+        blocks = mask.blocks(size)
+        _equal(blocks.dense(), expected, mask, f"blocks({size}).dense() is wrong")
+        counts = {kind: int((expected == i).sum()) for i, kind in enumerate(("empty", "partial", "full"))}
+        assert blocks.counts() == counts, f"{mask!r}: blocks({size}).counts() is {blocks.counts()}, not {counts}"
+
+
+def _dense_blocks(dense: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.int8]:
+    *batch, rows, keys = dense.shape
+    padding = [(0, 0)] * len(batch) + [(0, -rows % size), (0, -keys % size)]
+    tiles = np.pad(dense, padding).reshape(*batch, -(-rows // size), size, -(-keys // size), size)
+    return tiles.any(axis=(-3, -1)).astype(np.int8) + tiles.all(axis=(-3, -1))
+
+
+def check_stats(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
+    """The statistics are those of the dense array."""
+    stats = mask.stats()
+    assert stats.allowed == dense.sum(), f"{mask!r}: stats().allowed is {stats.allowed}, not {dense.sum()}"
+    assert stats.total == dense.size, f"{mask!r}: stats().total is {stats.total}, not {dense.size}"
+    blocked = int((~dense.any(axis=-1)).sum())
+    assert stats.blocked_rows == blocked, f"{mask!r}: stats().blocked_rows is {stats.blocked_rows}, not {blocked}"
+
+
+def check_value(mask: Mask) -> None:
+    """A mask is a value: equal copies, equal hashes, pickling, no assignment, no truth value."""
+    for other in (copy.copy(mask), copy.deepcopy(mask), pickle.loads(pickle.dumps(mask))):
+        assert other == mask, f"{mask!r}: a copy is not equal"
+        assert hash(other) == hash(mask), f"{mask!r}: a copy has another hash"
+    assert (mask == ~mask) is False, f"{mask!r} equals its complement"
+    _raises(AttributeError, f"{mask!r} can be changed", setattr, mask, type(mask).__attrs_attrs__[0].name, 1)  # type: ignore[attr-defined]
+    _raises(TypeError, f"{mask!r} has a truth value", bool, mask)
+
+
+def check_round_trip(item: Item) -> None:
+    """Plain data and back, without loss; the plain data are plain."""
+    import json
+
+    saved = trees.to_dict(item)
+    assert json.loads(json.dumps(saved)) == saved, f"{item!r}: to_dict is not plain data: {saved!r}"
+    if registered(item):
+        assert trees.from_dict(saved) == item, f"{item!r} does not survive to_dict and from_dict"
+
+
+def registered(item: Item) -> bool:
+    """Whether an item, and every mask it is made of, can be found by name."""
+    parts = [*getattr(item, "parts", ()), *([item.base] if hasattr(item, "base") else [])]
+    known = f"{item.kind}.{item.name}" in registry.full_names()
+    return all(map(registered, parts)) if parts else known
+
+
+def check_pictures(mask: Mask) -> None:
+    """It draws itself in the terminal and as SVG."""
+    if len(mask.shape) > 3:
+        return
+    lines = mask.text(width=60).splitlines()
+    assert lines, f"{mask!r}: text() is empty"
+    assert max(map(len, lines)) <= 60, f"{mask!r}: text(width=60) is wider than 60"
+    ElementTree.fromstring(mask._repr_svg_())
+
+
+def check_parameters(cls: type[Item]) -> None:
+    """Every parameter is documented, and bad ones are refused."""
+    sample = dict(cls.samples[0])
+    described = describe(cls, None)
+    assert described.summary, f"{cls.__name__} needs a docstring whose first sentence says what is allowed"
+    _refused(cls, {**sample, "no_such_parameter": 1}, "an unknown parameter")
+    for parameter in described.parameters:
+        assert parameter.help, f"{cls.__name__}: the docstring's Attributes say nothing of {parameter.name!r}"
+        if parameter.required:
+            rest = {name: value for name, value in sample.items() if name != parameter.name}
+            _refused(cls, rest, f"a missing {parameter.name}")
+        if parameter.type == "an integer":
+            for bad in (True, 2.5, "7"):
+                _refused(cls, {**sample, parameter.name: bad}, f"{parameter.name}={bad!r}")
+            if isinstance(sample.get(parameter.name), int):
+                configs.build(cls, {**sample, parameter.name: np.int64(sample[parameter.name])})
+
+
+def check_light_import(module: str) -> None:
+    """In a fresh interpreter, the plugin's entry module imports none of the heavy libraries."""
+    package = module.partition(".")[0]
+    code = f"import sys, {package}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if run.returncode == 0:  # a class defined in a test module cannot be imported from elsewhere
+        heavy = run.stdout.split()
+        assert not heavy, f"importing {package} imports {', '.join(heavy)}; import them inside the method that needs them"
+
+
+def _refused(cls: type[Item], params: dict[str, Any], what: str) -> None:
+    _raises(ConfigError, f"{cls.__name__} takes {what}", configs.build, cls, params)
+
+
+def _raises(error: type[Exception], otherwise: str, call: Any, *args: Any) -> None:
+    try:
+        call(*args)
+    except error:
+        return
+    raise AssertionError(otherwise)
+
+
+def _equal(actual: Any, expected: Any, mask: Mask, otherwise: str) -> None:
+    actual = np.asarray(actual)
+    assert actual.shape == expected.shape, f"{mask!r}: {otherwise}: shape {actual.shape}, not {expected.shape}"
+    if not np.array_equal(actual, expected):
+        where = tuple(np.argwhere(actual != expected)[0].tolist())
+        raise AssertionError(f"{mask!r}: {otherwise}, first at {where}: {actual[where]} instead of {expected[where]}")
