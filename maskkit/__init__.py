@@ -17,6 +17,22 @@ _HOME = {
     "maskkit.algebra": ("from_array",),
     "maskkit.api": ("config", "create", "from_dict", "info", "load", "names", "parse", "register", "to_dict"),
     "maskkit.arrays": ("as_array", "by_content", "host", "take"),
+    "maskkit.attention": (
+        "TrainableAttention",
+        "check_divisible",
+        "initializer",
+        "keras_config",
+        "lazy",
+        "regularizer",
+    ),
+    "maskkit.attention_factory": (
+        "AttentionType",
+        "adapt_params",
+        "create_attention_from_config",
+        "create_attention_layer",
+        "get_attention_info",
+        "validate_attention_config",
+    ),
     "maskkit.errors": ("BrokenPlugin", "ConfigError", "MaskkitError", "TooLarge", "UnknownName"),
     "maskkit.hookspecs": ("hookimpl",),
     "maskkit.item": ("Attention", "Strategy"),
@@ -54,6 +70,18 @@ if TYPE_CHECKING:
     from maskkit.arrays import by_content as by_content
     from maskkit.arrays import host as host
     from maskkit.arrays import take as take
+    from maskkit.attention import TrainableAttention as TrainableAttention
+    from maskkit.attention import check_divisible as check_divisible
+    from maskkit.attention import initializer as initializer
+    from maskkit.attention import keras_config as keras_config
+    from maskkit.attention import lazy as lazy
+    from maskkit.attention import regularizer as regularizer
+    from maskkit.attention_factory import AttentionType as AttentionType
+    from maskkit.attention_factory import adapt_params as adapt_params
+    from maskkit.attention_factory import create_attention_from_config as create_attention_from_config
+    from maskkit.attention_factory import create_attention_layer as create_attention_layer
+    from maskkit.attention_factory import get_attention_info as get_attention_info
+    from maskkit.attention_factory import validate_attention_config as validate_attention_config
     from maskkit.errors import BrokenPlugin as BrokenPlugin
     from maskkit.errors import ConfigError as ConfigError
     from maskkit.errors import MaskkitError as MaskkitError

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from attrs import evolve, field, frozen
-
 from maskkit.arrays import as_array, by_content, take
 from maskkit.errors import ConfigError
 from maskkit.mask import AttentionMask, Mask
@@ -52,7 +51,7 @@ class Combined(Mask):
         if self.operation == "and":
             known = [cover for cover in covers if cover is not None]
             return reduce(operator.and_, known) if known else None
-        return None if None in covers else reduce(operator.or_, covers)  # type: ignore[arg-type]
+        return None if None in covers else reduce(operator.or_, covers)
 
     def _combine_spans(self, spans: list[Spans | None]) -> Spans | None:
         if any(s is None for s in spans):
@@ -61,7 +60,9 @@ class Combined(Mask):
 
     def _part_spans(self, find: Callable[..., Spans | None], part: Mask, rows: tuple[Any, ...]) -> Spans | None:
         found = find(*_own_index(part, rows, rows_only=True))
-        return None if found is None else found.within(self.shape[-1], np.broadcast_shapes(*(np.shape(r) for r in rows)))
+        return (
+            None if found is None else found.within(self.shape[-1], np.broadcast_shapes(*(np.shape(r) for r in rows)))
+        )
 
     @property
     def on_host(self) -> bool:
@@ -79,7 +80,7 @@ class AttentionCombined(Combined, AttentionMask):
 
 
 def combine(operation: str, *masks: Mask) -> Mask:
-    """One mask from several; simplifies what is the same by form: `~~a` is `a`, `a & a` is `a`, `(a & b) & c` is one `&`."""
+    """One mask from several. Simplifies by form: `~~a` is `a`, `a & a` is `a`, `(a & b) & c` is one `&`."""
     if operation == "not":
         inner = masks[0]
         if isinstance(inner, Combined) and inner.operation == "not":

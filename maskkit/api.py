@@ -17,14 +17,16 @@ __all__ = ["config", "create", "from_dict", "info", "load", "names", "parse", "r
 
 log = logging.getLogger("maskkit.create")
 
+
 def create(name_or_mapping: Any, /, *, kind: str | None = None, **params: Any) -> Any:
     """Build an item: a mask, an attention layer or a strategy.
 
     Args:
-        name_or_mapping: a short name, a full name (`"mask.causal"`), or a mapping `{"type": name, **params}`; masks may be
-            combined: `{"and": [..]}`, `{"or": [..]}`, `{"xor": [..]}`, `{"not": {..}}`.
+        name_or_mapping: a short name, a full name (`"mask.causal"`), or a mapping `{"type": name, **params}`; masks may
+            be combined: `{"and": [..]}`, `{"or": [..]}`, `{"xor": [..]}`, `{"not": {..}}`.
         kind: "mask", "attention" or "strategy", where a short name alone is ambiguous.
-        params: the item's parameters; they go before those of a mapping, and to every mask of a combination that has them.
+        params: the item's parameters; they win over those of a mapping, and in a combination go to every mask that has
+            them and was not given them.
 
     Raises:
         UnknownName: no installed item has this name.

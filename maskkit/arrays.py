@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def is_array(value: Any) -> bool:
 
 
 def library(value: Any) -> str:
-    """Which backend an array belongs to: `"numpy"`, `"torch"`, `"jax"`, or `"keras"` for everything else (TensorFlow)."""
+    """The backend an array belongs to: `"numpy"`, `"torch"`, `"jax"`, or `"keras"` for everything else (TensorFlow)."""
     if isinstance(value, np.ndarray):
         return "numpy"
     if (torch := sys.modules.get("torch")) and isinstance(value, torch.Tensor):
@@ -45,6 +46,11 @@ def library(value: Any) -> str:
     if (jax := sys.modules.get("jax")) and isinstance(value, jax.Array):
         return "jax"
     return "keras"
+
+
+def namespace(value: Any) -> Any:
+    """The functions (`amax`, `argmax`, ...) for an array: the module `numpy`, `torch`, `jax.numpy` or `keras.ops`."""
+    return import_module({"jax": "jax.numpy", "keras": "keras.ops"}.get(library(value), library(value)))
 
 
 def host(value: Any) -> npt.NDArray[Any] | None:
@@ -55,7 +61,12 @@ def host(value: Any) -> npt.NDArray[Any] | None:
     if kind == "torch":
         torch = sys.modules["torch"]
         plain = type(value) in (torch.Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
-        return value.detach().numpy() if plain and value.device.type == "cpu" else None
+        if not plain or value.device.type != "cpu":
+            return None
+        # NumPy has no bfloat16; float32 holds every value of it.
+        tensor = value.float() if value.dtype == torch.bfloat16 else value
+        array: npt.NDArray[Any] = tensor.detach().numpy()
+        return array
     if kind == "jax":
         jax = sys.modules["jax"]
         if isinstance(value, jax.core.Tracer) or any(d.platform != "cpu" for d in value.devices()):
@@ -107,16 +118,21 @@ def take(table: Any, *index: Any) -> Any:
         table: an array (a mask's field); with several axes, give as many indices.
         index: integer arrays that broadcast against each other.
     """
-    kinds = {library(i) for i in index if is_array(i)} - {"numpy"}
-    kind = library(table)
-    if kinds and kind == "numpy":
-        from maskkit.backends import backend
-
-        like = next(i for i in index if is_array(i) and library(i) in kinds)
-        table = backend(library(like)).like(table, like)
-    elif kind == "keras":
+    table = _beside(table, next((i for i in index if is_array(i) and library(i) != "numpy"), None))
+    if library(table) == "keras":
         return _take_keras(table, index)
     return table[index if len(index) > 1 else index[0]]
+
+
+def _beside(table: Any, index: Any) -> Any:
+    """The table as an array of the index's library (None: NumPy's), if it can be read here."""
+    kind = "numpy" if index is None else library(index)
+    values = None if library(table) == kind else host(table)
+    if values is None or kind == "numpy":
+        return table if values is None else values
+    from maskkit.backends import backend
+
+    return backend(kind).like(values, index)
 
 
 def _take_keras(table: Any, index: tuple[Any, ...]) -> Any:
@@ -127,3 +143,13 @@ def _take_keras(table: Any, index: tuple[Any, ...]) -> Any:
     for size, i in zip(table.shape[1:], index[1:], strict=True):
         flat = flat * size + i
     return ops.take(ops.reshape(table, (-1,)), flat)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller of two integers or integer arrays of any library, for predicates."""
+    return (a + b - abs(a - b)) // 2
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger of two integers or integer arrays of any library, for predicates."""
+    return (a + b + abs(a - b)) // 2

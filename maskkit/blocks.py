@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from attrs import field, frozen
-
 from maskkit import limits
 from maskkit.errors import ConfigError
 from maskkit.evaluate import iterate_rows, planes
@@ -38,15 +37,19 @@ class Runs:
 
     @classmethod
     def join(cls, parts: list[Runs]) -> Runs:
+        """All runs, in the order of the parts."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "lo", "hi")))
 
     def moved(self, rows: int) -> Runs:
+        """The same runs, a number of block rows further down."""
         return Runs(self.row + rows, self.lo, self.hi)
 
 
 @frozen(eq=False)
 class BlockMap:
-    """Every block of a mask is empty (all blocked), full (all allowed) or partial; a block that overhangs the edge is never full.
+    """Every block of a mask is empty (all blocked), full (all allowed) or partial.
+
+    A block that overhangs the edge is never full.
 
     Attributes:
         shape: blocks per axis, `([batch,] rows, columns)`.
@@ -88,8 +91,10 @@ def block_map(mask: AttentionMask, block_size: int) -> BlockMap:
     first_row = {plane: i * block_rows for i, plane in enumerate(planes(mask))}
     touched, full = [], []
     for plane, chunk, allowed in iterate_rows(mask, multiple=block_size):
-        find = _span_runs if isinstance(allowed, Spans) else _bool_runs
-        some, all_ = find(allowed, block_size, block_keys)
+        if isinstance(allowed, Spans):
+            some, all_ = _span_runs(allowed, block_size, block_keys)
+        else:
+            some, all_ = _bool_runs(allowed, block_size, block_keys)
         offset = first_row[plane] + chunk.start // block_size
         touched.append(some.moved(offset))
         full.append(all_.moved(offset))
@@ -165,10 +170,10 @@ def _bool_runs(allowed: npt.NDArray[np.bool_], size: int, block_keys: int) -> tu
     padded = np.zeros((block_rows * size, block_keys * size), np.bool_)
     padded[:rows, :keys] = allowed
     tiles = padded.reshape(block_rows, size, block_keys, size)
-    return _runs(tiles.any(axis=(1, 3))), _runs(tiles.all(axis=(1, 3)))
+    return _runs(np.any(tiles, axis=(1, 3))), _runs(np.all(tiles, axis=(1, 3)))
 
 
-def _runs(blocks: npt.NDArray[np.bool_]) -> Runs:
+def _runs(blocks: Any) -> Runs:
     spans = Spans.from_bool(blocks)
     every = np.arange(len(blocks))
     parts = [(every[lo < hi], lo[lo < hi], hi[lo < hi]) for lo, hi in spans]

@@ -31,6 +31,7 @@ class Entry(NamedTuple):
 
     @property
     def full_name(self) -> str:
+        """`"mask.causal"`."""
         return f"{self.kind}.{self.name}" if self.kind else self.name
 
     @property
@@ -40,6 +41,11 @@ class Entry(NamedTuple):
             return find_spec(self.entry_point.module.partition(".")[0]) is None
         except (ImportError, ValueError):
             return True
+
+
+def _summary(point: EntryPoint) -> str:
+    metadata = point.dist.metadata if point.dist else None
+    return metadata["Summary"] if metadata and "Summary" in metadata else ""
 
 
 def _blocked_by(full_name: str, provider: str) -> str | None:
@@ -64,7 +70,7 @@ def _normal(distribution: str) -> str:
 @cache
 def entries() -> tuple[Entry, ...]:
     """All entry points of all installed distributions, sorted by kind, name and provider."""
-    return tuple(sorted(_scan(), key=lambda e: ((KINDS + ("",)).index(e.kind), e.name, e.provider)))
+    return tuple(sorted(_scan(), key=lambda e: ((*KINDS, "").index(e.kind), e.name, e.provider)))
 
 
 def _scan() -> Iterator[Entry]:
@@ -79,7 +85,7 @@ def _scan() -> Iterator[Entry]:
             name=name,
             provider=provider,
             version=str(point.dist.version) if point.dist else "?",
-            summary=str(point.dist.metadata.get("Summary") or "") if point.dist else "",
+            summary=_summary(point),
             entry_point=point,
             blocked_by=_blocked_by(full_name, provider),
         )

@@ -6,7 +6,6 @@ import operator
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, Union
 
 import attrs
@@ -14,7 +13,6 @@ import numpy as np
 from cattrs import Converter
 from cattrs.errors import BaseValidationError
 from cattrs.v import transform_error
-
 from maskkit.arrays import as_plain, host, is_array
 from maskkit.errors import ConfigError, did_you_mean
 from maskkit.item import Item
@@ -97,21 +95,36 @@ class Field:
         self.attribute = attribute.evolve(type=kind)
 
     def structure(self, value: Any) -> Any:
+        """The value in the field's type, or an error."""
         if callable(self.attribute.converter):
             value = self.attribute.converter(value)
         return value if self.type is Any else CONVERTER.structure(value, self.type)
 
     def validate(self, cls: type[Item], value: Any) -> None:
+        """Ask the field's validator; the class stands in for the instance that is not there yet."""
         if self.attribute.validator is not None:
             self.attribute.validator(cls, self.attribute, value)
 
 
-@cache
 def parameters(cls: type[Item]) -> dict[str, Field]:
     """The parameters of a class, by the name that the constructor takes."""
+    if cls not in _PARAMETERS:
+        _PARAMETERS[cls] = _read_parameters(cls)
+    return _PARAMETERS[cls]
+
+
+_PARAMETERS: dict[type[Item], dict[str, Field]] = {}
+
+
+def _read_parameters(cls: type[Item]) -> dict[str, Field]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    attributes = [a for a in attrs.fields(cls) if a.init]
+    attributes = [a for a in _own_first(cls) if a.init]
     return {a.alias or a.name: Field(a, hints.get(a.name, Any)) for a in attributes}
+
+
+def _own_first(cls: type[Item]) -> list[attrs.Attribute[Any]]:
+    """The attributes in the order of interest: what a class adds before what it shares with others."""
+    return sorted(attrs.fields(cls), key=lambda attribute: attribute.inherited)
 
 
 # -- strict conversion ------------------------------------------------------------------------------------------------
@@ -172,7 +185,14 @@ CONVERTER.register_structure_hook(str, _exactly(str))
 CONVERTER.register_structure_hook_func(_is_union, _union)
 CONVERTER.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, Item), _item)
 
-_WORDS = {int: "an integer", float: "a number", bool: "True or False", str: "a string", type(None): "None", Any: "anything"}
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    bool: "True or False",
+    str: "a string",
+    type(None): "None",
+    Any: "anything",
+}
 
 _MANY = {int: "integers", float: "numbers", bool: "booleans", str: "strings"}
 
@@ -220,4 +240,4 @@ def plain(value: Any) -> Any:
 
 def fields_of(item: Item) -> dict[str, Any]:
     """The parameters of a config, as plain data, in order."""
-    return {a.alias or a.name: plain(getattr(item, a.name)) for a in attrs.fields(type(item)) if a.init}
+    return {a.alias or a.name: plain(getattr(item, a.name)) for a in _own_first(type(item)) if a.init}

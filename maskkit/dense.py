@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
-
 from maskkit.spans import Column, Spans
 
 _TILE = 64
 """Rows of a triangle that are painted as one rectangle and one diagonal tile."""
+_BEFORE_DIAGONAL = np.tri(_TILE, _TILE - 1, -1, dtype=np.bool_)
 
 
 def paint(out: npt.NDArray[Any], spans: Spans, value: Any) -> None:
@@ -69,17 +69,21 @@ def _paint_triangle(out: npt.NDArray[Any], lo: int, hi: int, step_lo: int, value
     tiles, rest = divmod(len(out), _TILE)
     whole = tiles * _TILE
     if tiles:
+        for row in range(0, whole, _TILE):
+            rectangle = slice(lo + row + _TILE - 1, hi) if step_lo else slice(lo, hi + row)
+            out[row : row + _TILE, rectangle] = value
+        # The diagonal comes last: painted first, it would touch every page and leave it cold for the rectangles.
         corner = lo if step_lo else hi  # where the slanted side starts in the first row
         diagonal = as_strided(
             out[:, corner:],
             (tiles, _TILE, _TILE - 1),
             (_TILE * (out.strides[0] + out.strides[1]), *out.strides),
         )
-        inside = np.tri(_TILE, _TILE - 1, -1, dtype=np.bool_)
-        np.copyto(diagonal, value, where=~inside if step_lo else inside)
-        for row in range(0, whole, _TILE):
-            rectangle = slice(lo + row + _TILE - 1, hi) if step_lo else slice(lo, hi + row)
-            out[row : row + _TILE, rectangle] = value
+        inside = _BEFORE_DIAGONAL if step_lo == 0 else ~_BEFORE_DIAGONAL
+        if out.dtype == np.bool_ and value:
+            np.logical_or(diagonal, inside, out=diagonal)  # half the time of a masked copy
+        else:
+            np.copyto(diagonal, value, where=inside)
     for row in range(whole, whole + rest):
         out[row, lo + row * step_lo : hi + row * (1 - step_lo)] = value
 

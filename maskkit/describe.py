@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
-
 from maskkit import configs
 from maskkit.configs import plain, type_words
 from maskkit.item import Item
@@ -86,13 +85,15 @@ def describe(cls: type[Item], entry: Entry | None) -> Info:
 
 def parameters(cls: type[Item], sections: dict[str, str] | None = None) -> tuple[Parameter, ...]:
     """The parameters of a class."""
-    if sections is None:
-        sections = _docstring(cls)[1]
-    help_of = _attribute_help(sections.get("attributes", ""))
+    inherited = [_docstring(base)[1] for base in reversed(cls.__mro__[1:]) if issubclass(base, Item)]
+    texts = [*inherited, _docstring(cls)[1] if sections is None else sections]
+    help_of = {name: text for part in texts for name, text in _attribute_help(part.get("attributes", "")).items()}
     found = []
     for field in configs.parameters(cls).values():
         attribute = field.attribute
-        default = None if field.required or isinstance(attribute.default, attrs.Factory) else plain(attribute.default)
+        default = (
+            None if field.required or attribute.default.__class__.__name__ == "Factory" else plain(attribute.default)
+        )
         found.append(
             Parameter(
                 name=field.name,
@@ -117,7 +118,7 @@ def _docstring(cls: type) -> tuple[str, dict[str, str]]:
         if match := _SECTION.match(line):
             name = match[1].lower().removesuffix("s") if match[1].startswith("Source") else match[1].lower()
             sections[name] = match[2]
-        elif name and (line.startswith(" ") or not line.strip() or name == "source" and line.strip()):
+        elif name and (line.startswith(" ") or not line.strip() or (name == "source" and line.strip())):
             if name == "source" and not line.strip():
                 name = ""
             elif name:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from maskkit.errors import ConfigError
 
 
@@ -15,8 +14,8 @@ def dtype_name(dtype: Any) -> str:
         return "bool"
     if dtype in (bool, int, float):
         return str(np.dtype(dtype))
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or getattr(dtype, "__name__", str(dtype))
-    return name.removeprefix("torch.").removesuffix("_")
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    return str(name or dtype).removeprefix("torch.").removesuffix("_")
 
 
 def host_dtype(name: str) -> np.dtype[Any]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-
 from maskkit.dense import paint
 from maskkit.spans import Spans
 

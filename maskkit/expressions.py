@@ -8,7 +8,9 @@ from typing import Any
 from maskkit.errors import ConfigError
 
 _OPERATIONS = {ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor"}
-_ALLOWED = "an expression holds names, calls with literal keywords such as banded(band_width=5), & | ^ ~ and parentheses"
+_ALLOWED = (
+    "an expression holds names, calls with literal keywords such as banded(band_width=5), & | ^ ~ and parentheses"
+)
 _LONGEST = 10_000
 
 
@@ -19,7 +21,9 @@ def tree(expression: str) -> dict[str, Any]:
         ConfigError: with the place, where anything but what is allowed stands.
     """
     if len(expression) > _LONGEST:
-        raise ConfigError(f"an expression has at most {_LONGEST} characters, got {len(expression)}; use a file and load()")
+        raise ConfigError(
+            f"an expression has at most {_LONGEST} characters, got {len(expression)}; use a file and load()"
+        )
     try:
         return _node(ast.parse(expression.strip(), mode="eval").body, expression.strip())
     except SyntaxError as error:

@@ -81,9 +81,11 @@ def _yaml(text: str, name: str) -> Any:
             seen = set()
             for key_node, _ in node.value:
                 if key_node.value in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                    raise yaml.MarkedYAMLError(problem=f"duplicate key {key_node.value!r}", problem_mark=key_node.start_mark)
+                    raise yaml.MarkedYAMLError(
+                        problem=f"duplicate key {key_node.value!r}", problem_mark=key_node.start_mark
+                    )
                 seen.add(key_node.value if isinstance(key_node.value, str) else id(key_node))
-            return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
+            return super().construct_mapping(node, deep)
 
     try:
         return yaml.load(text, Loader)

@@ -15,7 +15,6 @@ from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
     import typer
-
     from maskkit.backends import Backend
     from maskkit.item import Attention, Item, Strategy
 
@@ -25,7 +24,7 @@ hookimpl = HookimplMarker("maskkit")
 
 @hookspec
 def maskkit_masks() -> Sequence[type[Item]]:
-    """Mask classes: frozen attrs classes that derive from `maskkit.AttentionMask`, `maskkit.Mask` or `maskkit.MaskGroup`."""
+    """Mask classes: frozen attrs classes that derive from `AttentionMask`, `Mask` or `MaskGroup` of `maskkit`."""
     return ()
 
 

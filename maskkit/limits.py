@@ -7,6 +7,12 @@ from maskkit.errors import TooLarge
 dense_bytes: int = 8 * 2**30
 """The largest dense array, in bytes, that a mask turns into. Set `maskkit.limits.dense_bytes` to change it."""
 
+intervals: int = 32
+"""The most intervals per row that a mask gives as spans; one whose parameters ask for more leaves them out.
+
+At 65,536 tokens `stats()` takes half a second and 0.2 GB for 32 intervals, eight seconds and 1.3 GB for 256.
+"""
+
 
 def human_bytes(count: int) -> str:
     """`1234567` -> `"1.2 MiB"`."""
@@ -24,6 +30,6 @@ def check_dense(what: str, shape: tuple[int, ...], itemsize: int) -> None:
         count *= size
     if count > dense_bytes:
         raise TooLarge(
-            f"a dense {what} of shape {shape} takes {human_bytes(count)}, over the limit of {human_bytes(dense_bytes)}; "
+            f"a dense {what} of shape {shape} takes {human_bytes(count)}, the limit is {human_bytes(dense_bytes)}; "
             "use .blocks(), .stats(), .text(), a slice such as mask[:1024, :], or raise maskkit.limits.dense_bytes"
         )

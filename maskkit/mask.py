@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-
 from maskkit import limits
 from maskkit.arrays import host, is_array
 from maskkit.backends import backend as find_backend
@@ -82,7 +81,7 @@ class Mask(Item):
         return self._dense(backend, dtype_name(dtype), device, on=0, off=1)
 
     def bias(self, dtype: Any = "float32", backend: str = "numpy", device: Any = None, finite: bool = False) -> Any:
-        """What to add to attention scores: 0 where allowed, -inf (`finite`: the lowest number of the dtype) where blocked.
+        """What to add to attention scores: 0 where allowed, -inf (`finite`: the dtype's lowest number) where blocked.
 
         With -inf a plain softmax makes a row that allows nothing NaN; `finite=True` makes it uniform.
         """
@@ -106,7 +105,7 @@ class Mask(Item):
     @property
     def on_host(self) -> bool:
         """Whether all array fields can be read here and now: not on another device, not being traced."""
-        fields = (getattr(self, a.name) for a in self.__attrs_attrs__)  # type: ignore[attr-defined]
+        fields = (getattr(self, a.name) for a in self.__attrs_attrs__)
         return all(host(value) is not None for value in fields if is_array(value))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
@@ -235,4 +234,3 @@ def _refuse_operand(other: Any) -> NoReturn:
             'write maskkit.from_array(array, true="allowed") or true="blocked"'
         )
     raise TypeError(f"a mask combines with masks, got {type(other).__name__}")
-

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pluggy
-
 from maskkit import hookspecs
 from maskkit.catalog import Entry, conflict_text, entries, quick_status
 from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
@@ -50,6 +49,7 @@ class Registry:
 
     def full_names(self, kind: str | None = None) -> list[str]:
         """Sorted full names of what can be asked for: not blocked, whether or not it will load."""
+        check_kind(kind)
         names = {name for name in self._claims if self.claims(name)} | set(self._registered)
         return sorted(name for name in names if kind is None or name.startswith(f"{kind}."))
 
@@ -70,14 +70,15 @@ class Registry:
         """
         if not isinstance(name, str):
             raise ConfigError(f"a name must be a string, got {name!r}")
-        if kind is not None and kind not in KINDS:
-            raise ConfigError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
+        check_kind(kind)
         candidates = [name] if name.partition(".")[0] in KINDS else [f"{k}.{name}" for k in KINDS]
         found = [c for c in candidates if self._has(c) and (kind is None or c.startswith(f"{kind}."))]
         if len(found) == 1:
             return found[0]
         if found:
-            raise ConfigError(f"{name!r} is ambiguous: {' and '.join(found)} are installed; ask for one by its full name")
+            raise ConfigError(
+                f"{name!r} is ambiguous: {' and '.join(found)} are installed; ask for one by its full name"
+            )
         raise self._unknown(name, kind, candidates)
 
     def _has(self, full_name: str) -> bool:
@@ -122,7 +123,8 @@ class Registry:
     def _load(self, entry: Entry) -> type[Item]:
         """Import one plugin, call its one hook, and pick the class of the entry's name."""
         for offered in self._offers(entry, _HOOKS[entry.kind]):
-            check_item(offered, entry)
+            if problem := contract_problem(offered, entry.kind):
+                raise self._broken(entry, problem)
             if offered.name == entry.name:
                 return offered  # type: ignore[no-any-return]
         raise self._broken(entry, f"its {_HOOKS[entry.kind]} offers nothing named {entry.name!r}")
@@ -137,8 +139,8 @@ class Registry:
             offered = implementations[0].function()
             if not isinstance(offered, (list, tuple)):
                 raise TypeError(f"its {hook} returned {offered!r}; it must return a list")
-        except Exception as error:
-            raise self._broken(entry, _first_line(error), error) from error
+        except (Exception, SystemExit) as error:
+            raise self._broken(entry, _one_line(error), error) from error
         return offered
 
     def _import(self, entry: Entry) -> ModuleType:
@@ -176,8 +178,8 @@ class Registry:
                 module = self._import(entry)
                 if hasattr(module, hook):
                     found.extend(self._offers(entry, hook))
-            except Exception as error:
-                failure = error if isinstance(error, BrokenPlugin) else self._broken(entry, _first_line(error), error)
+            except (Exception, SystemExit) as error:
+                failure = error if isinstance(error, BrokenPlugin) else self._broken(entry, _one_line(error), error)
                 log.warning("skipped: %s", failure)
         return found
 
@@ -185,12 +187,15 @@ class Registry:
 
     def register(self, cls: type[Item]) -> Registration:
         """Add a class without a package."""
-        check_item(cls, None)
+        if problem := contract_problem(cls):
+            raise ConfigError(f"cannot register {cls!r}: {problem}")
         full_name = f"{cls.kind}.{cls.name}"
         if self._registered.get(full_name, cls) is not cls:
             raise ConfigError(f"{full_name} is registered already, by {self._registered[full_name].__qualname__}")
         if claims := self.claims(full_name):
-            raise ConfigError(f"{full_name} is offered by {claims[0].provider}; choose another name, or MASKKIT_BLOCK={full_name}")
+            raise ConfigError(
+                f"{full_name} is offered by {claims[0].provider}; choose another name, or MASKKIT_BLOCK={full_name}"
+            )
         self._registered[full_name] = cls
         self._found.clear()
         return Registration(self, full_name)
@@ -234,20 +239,14 @@ class Registration:
         self.remove()
 
 
-def check_item(cls: Any, entry: Entry | None) -> None:
-    """Hold a class to the contract.
-
-    Raises:
-        BrokenPlugin: it comes from a plugin and breaks the contract; ConfigError if it was registered by hand.
-    """
-    problem = _problem(cls, entry.kind if entry else None)
-    if problem and entry:
-        raise BrokenPlugin(f"plugin {entry.full_name} of {entry.provider} {entry.version} is broken: {problem}")
-    if problem:
-        raise ConfigError(f"cannot register {cls!r}: {problem}")
+def check_kind(kind: Any) -> None:
+    """Raise ConfigError unless it is None or one of the three kinds."""
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
 
 
-def _problem(cls: Any, kind: str | None) -> str:
+def contract_problem(cls: Any, kind: str | None = None) -> str:
+    """What is wrong with a class that a plugin offers, in words; empty if nothing is."""
     if not isinstance(cls, type) or not issubclass(cls, Item):
         return f"{cls!r} is not a class that derives from a maskkit base class"
     if kind and getattr(cls, "kind", None) != kind:
@@ -262,8 +261,8 @@ def _problem(cls: Any, kind: str | None) -> str:
     return ""
 
 
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 registry = Registry(entries())

@@ -29,7 +29,7 @@ def _in_cache(operation: Callable[..., Spans]) -> Callable[..., Spans]:
     @wraps(operation)
     def chunked(*spans: Spans) -> Spans:
         if any(s.__class__ is not Spans for s in spans):
-            return NotImplemented
+            return NotImplemented  # type: ignore[no-any-return]
         shape = spans[0].shape
         if not shape or shape[-1] <= _CHUNK or any(c.shape != shape for s in spans for c in s.lo + s.hi):
             return operation(*spans)
@@ -44,8 +44,8 @@ class Spans:
     """For every row, the set of keys it may see, as sorted, disjoint, non-adjacent intervals `[lo, hi)`.
 
     Interval `i` of every row stands in column `i`: `lo[i]` and `hi[i]` are integer arrays, all of one shape, the shape
-    of the rows: `(rows,)`, or `(batch, rows)`. Rows with fewer intervals than there are columns end in empty ones, which
-    have `lo == hi == limit`. Keys are `0 <= key < limit`.
+    of the rows: `(rows,)`, or `(batch, rows)`. Rows with fewer intervals than columns end in empty ones, which have
+    `lo == hi == limit`. Keys are `0 <= key < limit`.
 
     Columns are kept apart and contiguous, so that every operation is a few passes of element-wise minimum and maximum.
     """
@@ -66,16 +66,14 @@ class Spans:
 
         The ends may lie outside the keys: whoever asked for the spans cuts them to the number of keys.
         """
-        lo, hi = np.broadcast_arrays(np.asarray(lo), np.asarray(hi))
+        lo, hi = np.broadcast_arrays(np.asarray(lo, np.int64), np.asarray(hi, np.int64))
         return cls((lo,), (hi,), UNBOUNDED)._drop_empty()
 
     @classmethod
     def union(cls, parts: Iterable[Spans]) -> Spans:
         """What any of the parts allows."""
         first, *rest = parts
-        for part in rest:
-            first = first | part
-        return first
+        return first.__or__(*rest) if rest else first
 
     @classmethod
     def nothing(cls, shape: tuple[int, ...], limit: int) -> Spans:
@@ -119,17 +117,18 @@ class Spans:
 
     # -- the set algebra ------------------------------------------------------------------------------------------
 
+    @_in_cache
     def __and__(self, other: Spans) -> Spans:
-        lo = [np.maximum(a, b) for a in self.lo for b in other.lo]
-        hi = [np.minimum(a, b) for a in self.hi for b in other.hi]
-        # Row-major pairs of two sorted lists are sorted, and pieces of separated intervals stay separated.
+        # With all starts and all ends sorted apart, both sets hold what lies from a start to the end before its own.
+        lo = _sorted_columns([*self.lo, *other.lo])[1:]
+        hi = _sorted_columns([*self.hi, *other.hi])[:-1]
         return Spans(lo, hi, min(self.limit, other.limit))._drop_empty()
 
     @_in_cache
-    def __or__(self, other: Spans) -> Spans:
-        limit = max(self.limit, other.limit)
-        lo, hi = [*self.lo, *other.lo], [*self.hi, *other.hi]
-        return Spans(_sorted_columns(lo), _sorted_columns(hi), limit)._merge()
+    def __or__(self, *others: Spans) -> Spans:
+        parts = (self, *others)
+        lo, hi = ([c for part in parts for c in getattr(part, end)] for end in ("lo", "hi"))
+        return Spans(_sorted_columns(lo), _sorted_columns(hi), max(part.limit for part in parts))._merge()
 
     @_in_cache
     def __invert__(self) -> Spans:
@@ -199,11 +198,11 @@ class Spans:
     def _merge(self) -> Spans:
         """Join intervals that overlap or touch.
 
-        With all starts and all ends sorted apart, a new interval begins exactly where a start lies after the end before it.
+        With all starts and all ends sorted apart, a new interval begins where a start lies after the end before it.
         """
         touching = [self.lo[i] <= self.hi[i - 1] for i in range(1, len(self))]
         if not any(touch.any() for touch in touching):
-            return self
+            return self._trim()
         lo, hi = [c.copy() for c in self.lo], [c.copy() for c in self.hi]
         for i, touch in enumerate(touching):
             np.putmask(lo[i + 1], touch, self.limit)

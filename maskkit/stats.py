@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
-
 from maskkit.evaluate import iterate_rows
 from maskkit.limits import human_bytes
 from maskkit.spans import Spans

@@ -21,10 +21,11 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
-
 from maskkit import configs, trees
+from maskkit.arrays import host, is_array
 from maskkit.backends import backend as find_backend
 from maskkit.describe import describe
 from maskkit.errors import ConfigError
@@ -60,6 +61,7 @@ def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
     check_arrays(mask, dense)
     for name in installed_backends() if backends is None else backends:
         check_backend(mask, dense, name)
+        check_array_fields(mask, dense, name)
     check_algebra(mask, dense)
     check_slices(mask, dense)
     if isinstance(mask, AttentionMask):
@@ -93,7 +95,12 @@ def check_spans(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
             spans = spans_of(mask, plane, some)
             if spans is not None:
                 expected = np.atleast_2d(dense[plane])[some]
-                _equal(spans.contains(np.arange(mask.shape[-1])[:, None]).T, expected, mask, "spans() differs from allows()")
+                _equal(
+                    spans.contains(np.arange(mask.shape[-1])[:, None]).T,
+                    expected,
+                    mask,
+                    "spans() differs from allows()",
+                )
 
 
 def check_arrays(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
@@ -113,9 +120,36 @@ def check_backend(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> None:
     _equal(_to_numpy(mask.allowed(name)), dense, mask, f"allowed({name!r}) differs from NumPy")
     _equal(_to_numpy(mask.blocked(name)), ~dense, mask, f"blocked({name!r}) differs from NumPy")
     _equal(_to_numpy(mask.bias("float32", name)), mask.bias(), mask, f"bias(backend={name!r}) differs from NumPy")
-    direct = materialise(mask, lambda size: library.arange(size, None))
-    direct = library.where(direct, mask.shape, 1, 0, "bool")
-    _equal(_to_numpy(direct), dense, mask, f"allows() on {name} indices differs from NumPy")
+    _equal(_on_grid(mask, library), dense, mask, f"allows() on {name} indices differs from NumPy")
+
+
+def check_array_fields(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> None:
+    """Array fields may come from the backend, and under `jax.jit` be traced; the mask stays the same."""
+    values = {a.alias: getattr(mask, a.name) for a in type(mask).__attrs_attrs__}
+    arrays = {field: array for field, value in values.items() if is_array(value) and (array := host(value)) is not None}
+    if not arrays:
+        return
+    item: Any = mask
+    library = find_backend(name)
+    fields = {field: library.from_host(array.copy(), array.dtype.name, None) for field, array in arrays.items()}
+    other = attrs.evolve(item, **fields)
+    _equal(other.allowed(), dense, mask, f"allowed() differs with fields from {name}")
+    _equal(_to_numpy(other.allowed(name)), dense, mask, f"allowed({name!r}) differs with fields from {name}")
+    _equal(_on_grid(other, find_backend("numpy")), dense, mask, f"allows() differs with fields from {name}")
+    if name == "jax":
+        import jax
+
+        try:
+            traced = jax.jit(lambda fields: attrs.evolve(item, **fields).allowed("jax"))(fields)
+        except ConfigError:
+            return  # it says that the field must be readable
+        _equal(traced, dense, mask, "allowed('jax') differs with traced fields")
+
+
+def _on_grid(mask: Mask, library: Any) -> Any:
+    """The predicate itself, on all indices of one library."""
+    allowed = materialise(mask, lambda size: library.arange(size, None))
+    return _to_numpy(library.where(allowed, mask.shape, 1, 0, "bool"))
 
 
 def _to_numpy(array: Any) -> npt.NDArray[Any]:
@@ -145,7 +179,7 @@ def check_slices(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
     options = [slice(None), slice(-1, None), slice(None, None, 2), slice(None, None, -1), slice(0, 3)]
     for keys in itertools.product(options, repeat=min(2, dense.ndim)):
         cut = mask[(..., *keys)]
-        expected = dense[(..., *keys)]
+        expected: npt.NDArray[np.bool_] = dense[(..., *keys)]  # type: ignore[arg-type]
         _equal(cut.allowed(), expected, mask, f"mask[..., {keys}] is wrong")
         _equal(cut[..., ::-1].allowed(), expected[..., ::-1], mask, f"mask[..., {keys}][..., ::-1] is wrong")
         check_spans(cut, expected)
@@ -165,7 +199,7 @@ def _dense_blocks(dense: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.int
     *batch, rows, keys = dense.shape
     padding = [(0, 0)] * len(batch) + [(0, -rows % size), (0, -keys % size)]
     tiles = np.pad(dense, padding).reshape(*batch, -(-rows // size), size, -(-keys // size), size)
-    return tiles.any(axis=(-3, -1)).astype(np.int8) + tiles.all(axis=(-3, -1))
+    return np.any(tiles, axis=(-3, -1)).astype(np.int8) + np.all(tiles, axis=(-3, -1))  # type: ignore[no-any-return]
 
 
 def check_stats(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
@@ -183,7 +217,7 @@ def check_value(mask: Mask) -> None:
         assert other == mask, f"{mask!r}: a copy is not equal"
         assert hash(other) == hash(mask), f"{mask!r}: a copy has another hash"
     assert (mask == ~mask) is False, f"{mask!r} equals its complement"
-    _raises(AttributeError, f"{mask!r} can be changed", setattr, mask, type(mask).__attrs_attrs__[0].name, 1)  # type: ignore[attr-defined]
+    _raises(AttributeError, f"{mask!r} can be changed", setattr, mask, type(mask).__attrs_attrs__[0].name, 1)
     _raises(TypeError, f"{mask!r} has a truth value", bool, mask)
 
 
@@ -239,7 +273,9 @@ def check_light_import(module: str) -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if run.returncode == 0:  # a class defined in a test module cannot be imported from elsewhere
         heavy = run.stdout.split()
-        assert not heavy, f"importing {package} imports {', '.join(heavy)}; import them inside the method that needs them"
+        assert not heavy, (
+            f"importing {package} imports {', '.join(heavy)}; import them inside the method that needs them"
+        )
 
 
 def _refused(cls: type[Item], params: dict[str, Any], what: str) -> None:

@@ -27,7 +27,7 @@ def config(name_or_mapping: Any, /, *, kind: str | None = None, **params: Any) -
 class _Reader:
     """Reads one tree, and keeps all that is wrong with it until the end.
 
-    `shared` are parameters for every mask that has them: at the top they win over the mapping, further down they fill in.
+    `shared` are parameters for every mask that has them: at the top they win over the mapping, below they fill in.
     """
 
     def __init__(self, shared: Mapping[str, Any]) -> None:
@@ -97,7 +97,9 @@ class _Reader:
 
         own = {name: value for name, value in node.items() if name != key}
         if set(own) != _DERIVED[key]:
-            raise ConfigError(f"a mapping with {key!r} needs {', '.join(_DERIVED[key])} and no more, got {', '.join(own)}")
+            raise ConfigError(
+                f"a mapping with {key!r} needs {', '.join(_DERIVED[key])} and no more, got {', '.join(own)}"
+            )
         if key == "array":
             return algebra.from_array(node[key], **own)
         base = self._node(node[key], "mask", f"{path}.{key}" if path else key)
@@ -133,5 +135,3 @@ def from_dict(d: Mapping[str, Any], /) -> Any:
     if not isinstance(d, Mapping):
         raise ConfigError(f"from_dict takes a mapping, got {type(d).__name__}")
     return config(d)
-
-

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import Attribute, frozen
-
 from maskkit.arrays import is_array
 from maskkit.errors import ConfigError, did_you_mean
 
@@ -40,6 +39,7 @@ class Rule:
     hint: Callable[[Any], str] | None = None
 
     def __call__(self, instance: Any, attribute: Attribute[Any], value: Any) -> None:
+        """Raise ConfigError unless the value passes."""
         if self.number:
             check_number(instance, attribute, value)
         if not self.test(value):
@@ -89,7 +89,7 @@ def optional(rule: Rule) -> Rule:
     """None, or what the rule allows."""
 
     def check(value: Any) -> bool:
-        return value is None or (is_number(value) and rule.test(value))
+        return value is None or ((not rule.number or is_number(value)) and rule.test(value))
 
     return Rule(f"{rule.rule}, or None", check)
 

@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any, Protocol
 
 import numpy.typing as npt
-
 from maskkit.errors import ConfigError, did_you_mean
 
 BUILT_IN = ("numpy", "torch", "jax", "keras")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from maskkit.errors import ConfigError
 
 
@@ -15,9 +14,11 @@ class NumPy:
 
     name = "numpy"
 
-    def from_host(self, array: npt.NDArray[Any], dtype: str, device: Any) -> npt.NDArray[Any]:
+    def from_host(self, array: npt.NDArray[Any], dtype: str, device: Any) -> Any:
         _check_device(device)
-        return array.view(_dtype(dtype)) if dtype == "bfloat16" else array
+        if dtype == "bfloat16":
+            array = array.view(_dtype(dtype))
+        return array
 
     def arange(self, size: int, device: Any) -> npt.NDArray[np.int64]:
         _check_device(device)
@@ -36,13 +37,15 @@ def _check_device(device: Any) -> None:
         raise ConfigError(f"NumPy arrays live on the cpu, got device={device!r}; choose backend='torch' or 'jax'")
 
 
-def _dtype(name: str) -> np.dtype[Any]:
+def _dtype(name: str) -> Any:
     if name != "bfloat16":
         return np.dtype(name)
     try:
         import ml_dtypes
     except ModuleNotFoundError as error:
-        raise ConfigError("NumPy has no bfloat16 of its own: pip install ml_dtypes, or choose backend='torch'") from error
+        raise ConfigError(
+            "NumPy has no bfloat16 of its own: pip install ml_dtypes, or choose backend='torch'"
+        ) from error
     return np.dtype(ml_dtypes.bfloat16)
 
 

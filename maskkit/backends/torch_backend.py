@@ -31,7 +31,8 @@ class Torch:
         return torch.where(allowed, *scalars)
 
     def like(self, table: npt.NDArray[Any], other: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(table, device=other.device)
+        # Torch warns of memory that NumPy calls read-only, such as a JAX array's.
+        return torch.as_tensor(table if table.flags.writeable else table.copy(), device=other.device)
 
 
 BACKEND = Torch()

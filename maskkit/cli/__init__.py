@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
-
 from maskkit.cli import inventory, pictures
 
 app = typer.Typer(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
 from maskkit.item import KINDS
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def list_items(
     from maskkit.catalog import entries
 
     if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        raise typer.BadParameter(f"--kind must be one of {', '.join(KINDS)}, got {kind!r}")
     chosen = [
         entry
         for entry in entries()
@@ -152,7 +151,19 @@ def _example(found: Info) -> str:
 
 # -- doctor -----------------------------------------------------------------------------------------------------------
 
-_LIBRARIES = ("numpy", "torch", "jax", "keras", "tensorflow", "transformers", "matplotlib", "pluggy", "attrs", "cattrs", "typer")
+_LIBRARIES = (
+    "numpy",
+    "torch",
+    "jax",
+    "keras",
+    "tensorflow",
+    "transformers",
+    "matplotlib",
+    "pluggy",
+    "attrs",
+    "cattrs",
+    "typer",
+)
 
 
 def doctor(
@@ -241,7 +252,7 @@ def _print_table(rows: Sequence[dict[str, Any]], columns: list[str], always: tup
             table.add_row(*(str(row[column]) for column in columns))
         Console().print(table)
         return
-    cells = [columns, *([str(row[column]) for column in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines = [columns, *([str(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

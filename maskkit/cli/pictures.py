@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
 from maskkit.cli.targets import TargetCommand, build_target
 from maskkit.errors import ConfigError
 
@@ -19,7 +18,7 @@ Target = Annotated[
     str,
     typer.Argument(
         metavar="NAME|EXPR|-",
-        help='A name, an expression such as "causal & ~banded(band_width=5)", or - for a config (JSON or YAML) on stdin.',
+        help='A name, an expression such as "causal & ~banded(band_width=5)", or - for a config on stdin.',
     ),
 ]
 BlockSize = Annotated[int, typer.Option("--block-size", min=1, help="Side of the blocks that are counted, in tokens.")]
@@ -39,9 +38,13 @@ def render(
     target: Target,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Write to this file: png, svg, pdf, txt, npy, npz, or json for the config."),
+        typer.Option(
+            "-o", "--output", help="Write to this file: png, svg, pdf, txt, npy, npz, or json for the config."
+        ),
     ] = None,
-    blocked: Annotated[bool, typer.Option("--blocked", help="Draw what is blocked instead of what is allowed.")] = False,
+    blocked: Annotated[
+        bool, typer.Option("--blocked", help="Draw what is blocked instead of what is allowed.")
+    ] = False,
 ) -> None:
     """Draw a mask in the terminal, or into a file. Its parameters are options: see maskkit render NAME --help."""
     if output is not None and output.suffix.lower() not in SUFFIXES:
@@ -99,7 +102,9 @@ def _masks(ctx: typer.Context, target: str) -> list[Any]:
     built = build_target(ctx, target)
     masks = list(built) if isinstance(built, tuple) else [built]
     if not all(isinstance(mask, Mask) for mask in masks):
-        raise ConfigError(f"{target} is not a mask, and has no picture; see maskkit show {target}, or maskkit list --kind mask")
+        raise ConfigError(
+            f"{target} is not a mask, and has no picture; see maskkit show {target}, or maskkit list --kind mask"
+        )
     return masks
 
 

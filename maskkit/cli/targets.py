@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperOption
-
 from maskkit.errors import ConfigError, MaskkitError
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class TargetCommand(TyperCommand):
         return super().invoke(ctx)
 
     def _target(self, args: list[str]) -> str | None:
-        """The first argument that is neither an option nor an option's value. Options of items all take a value, or are flags."""
+        """The first argument that is neither an option nor the value of one; options of items count as taking one."""
         flags = {name for p in self.params for name in (*p.opts, *p.secondary_opts) if getattr(p, "is_flag", False)}
         flags |= {"-h", "--help"}
         skip = False
@@ -88,7 +87,7 @@ def _stdin() -> Any:
 
     text = sys.stdin.read()
     if not text.strip():
-        raise ConfigError("nothing on stdin; give a config such as {\"type\": \"causal\", \"seq_len\": 64}")
+        raise ConfigError('nothing on stdin; give a config such as {"type": "causal", "seq_len": 64}')
     suffix = ".json" if text.lstrip().startswith(("{", "[")) else ".yaml"
     return parse_text(text, suffix, "stdin")
 
@@ -108,12 +107,14 @@ def _options(tree: Any, taken: set[str]) -> list[TyperOption]:
 
 
 def _items(tree: Any) -> list[Mapping[str, Any]]:
-    """The mappings with a type, wherever they stand."""
-    if isinstance(tree, Mapping):
-        if "type" in tree:
-            return [tree]
-        return [item for value in tree.values() for item in _items(value)]
-    return [item for node in tree for item in _items(node)] if isinstance(tree, list) else []
+    """The mappings with a type, wherever they stand in a tree; a bare name counts as one."""
+    if isinstance(tree, str):
+        return [{"type": tree}]
+    if isinstance(tree, list):
+        return [item for node in tree for item in _items(node)]
+    if not isinstance(tree, Mapping) or "type" in tree:
+        return [tree] if isinstance(tree, Mapping) else []
+    return [item for key in ("and", "or", "xor", "not", "view", "sample") if key in tree for item in _items(tree[key])]
 
 
 def _option(owner: str, parameter: Parameter, taken: set[str]) -> TyperOption:

@@ -24,8 +24,10 @@ def plot(mask: Mask, ax: Any = None, *, blocked: bool = False, title: str | None
     return _draw(plane, ax, mask, blocked, title if title is not None else _short(repr(mask)), cmap)
 
 
-def figure(masks: list[Mask], *, blocked: bool = False, title: str | None = None, cmap: Any = None, size: Any = None) -> Any:
-    """A figure that draws masks side by side, of a batch the first few. Not registered with pyplot: nothing to close."""
+def figure(
+    masks: list[Mask], *, blocked: bool = False, title: str | None = None, cmap: Any = None, size: Any = None
+) -> Any:
+    """A figure that draws masks side by side, of a batch the first few. Pyplot does not know it: nothing to close."""
     _pyplot()
     from matplotlib.figure import Figure
 

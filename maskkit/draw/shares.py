@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from attrs import frozen
-
 from maskkit.errors import ConfigError
 from maskkit.evaluate import iterate_rows
 from maskkit.spans import Spans
@@ -47,10 +46,7 @@ class Shares:
 
 
 def shares(mask: Mask, rows: int, columns: int) -> list[Shares]:
-    """Every plane of a mask, on grids of at most `rows` x `columns` cells, the same cell size on both axes where both must shrink.
-
-    A mask with one axis is one row.
-    """
+    """Every plane of a mask, on grids of at most `rows` x `columns` square cells. A mask with one axis is one row."""
     if rows < 1 or columns < 1:
         raise ConfigError(f"a picture needs at least one row and one column, got {rows} x {columns}")
     height, width = (1, *mask.shape)[-2:]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import numpy as np
-
 from maskkit.draw.shares import Shares, shares
 from maskkit.spans import Spans
 
@@ -40,8 +39,8 @@ def svg(mask: Mask, title: str | None = None) -> str:
     ]
     for i, plane in enumerate(planes):
         parts.append(
-            f'<g transform="translate({gap + i * (width * unit + gap):.3f} 28) scale({unit:.6f})" shape-rendering="crispEdges">'
-            f'<rect width="{width}" height="{height}" fill="#eef1f6"/>{_cells(plane)}</g>'
+            f'<g transform="translate({gap + i * (width * unit + gap):.3f} 28) scale({unit:.6f})" '
+            f'shape-rendering="crispEdges"><rect width="{width}" height="{height}" fill="#eef1f6"/>{_cells(plane)}</g>'
         )
     return "".join([*parts, "</svg>"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
+import numpy.typing as npt
 from maskkit.draw.shares import Shares, shares
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _framed(plane: Shares, batched: bool) -> str:
     return "\n".join([*frame, scale] if scale else frame)
 
 
-def halves(values: np.ndarray) -> list[str]:  # type: ignore[type-arg]
+def halves(values: npt.NDArray[np.float64]) -> list[str]:
     """0/1 values, two rows a line."""
     cells = values > 0
     if len(cells) % 2:
@@ -52,7 +52,7 @@ def halves(values: np.ndarray) -> list[str]:  # type: ignore[type-arg]
     return ["".join(_HALVES[code] for code in row) for row in codes]
 
 
-def shades(values: np.ndarray) -> list[str]:  # type: ignore[type-arg]
+def shades(values: npt.NDArray[np.float64]) -> list[str]:
     """Shares, two rows a line: half blocks where both cells are all or nothing, else one shade for their mean."""
     if len(values) % 2:
         values = np.vstack([values, values[-1:]])

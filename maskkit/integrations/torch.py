@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-
 from maskkit.mask import Mask
 
 
 def call_with_mask(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run `scaled_dot_product_attention` with the mask as booleans on the query's device; refuse every other function."""
+    """Run `scaled_dot_product_attention` with the mask as booleans on the query's device; refuse other functions."""
     if func is not torch.nn.functional.scaled_dot_product_attention:
         name = getattr(func, "__name__", str(func))
         raise TypeError(
@@ -29,5 +28,11 @@ def _as_tensor(value: Any, device: Any) -> Any:
     """Masks as booleans that broadcast over (batch, head, query, key); everything else as it is."""
     if not isinstance(value, Mask):
         return value
-    allowed = value.allowed("torch", device=device)
+    allowed = _allowed(value, str(device)) if value.on_host else value.allowed("torch", device=device)
     return allowed[:, None] if allowed.ndim == 3 else allowed
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _allowed(mask: Mask, device: str) -> Any:
+    """The booleans; while compiling they are a constant of the graph, and nothing of ours is traced."""
+    return mask.allowed("torch", device=device)

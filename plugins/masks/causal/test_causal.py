@@ -1,8 +1,8 @@
 """Causal: the contract, and the facts."""
 
 import numpy as np
-from maskkit.testing import check_plugin
 from maskkit_mask_causal import Causal
+from maskkit.testing import check_plugin
 
 
 def test_contract():

@@ -1,9 +1,9 @@
 """Global-local: a pair of masks, causal and sliding window."""
 
 from attrs import field, frozen
-from maskkit import MaskGroup, hookimpl, positive
 from maskkit_mask_causal import Causal
 from maskkit_mask_sliding_window import SlidingWindow
+from maskkit import MaskGroup, hookimpl, positive
 
 
 @frozen(kw_only=True)

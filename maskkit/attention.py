@@ -1,0 +1,67 @@
+"""What configs of attention layers share: the parameters of every layer with kernels, and the lazy door to the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from attrs import field, frozen
+from maskkit.errors import ConfigError
+from maskkit.item import Attention
+from maskkit.validators import Rule, message
+
+initializer = Rule(
+    "must be a Keras initializer, its name or its config", lambda value: isinstance(value, (str, Mapping))
+)
+regularizer = Rule(
+    "must be a Keras regularizer, its name or its config, or None",
+    lambda value: value is None or isinstance(value, (str, Mapping)),
+)
+
+
+def keras_config(value: Any) -> Any:
+    """A converter for fields that hold Keras objects: the object's config; names, configs and None stay as they are."""
+    if isinstance(value, (str, Mapping)) or not hasattr(value, "get_config"):
+        return value
+    import keras
+
+    return keras.saving.serialize_keras_object(value)
+
+
+@frozen(kw_only=True)
+class TrainableAttention(Attention):
+    """Config of an attention layer that has kernels.
+
+    Attributes:
+        kernel_initializer: how kernels start; each kernel gets numbers of its own, seeded or not.
+        bias_initializer: how biases start.
+        kernel_regularizer: adds a loss for kernels.
+        bias_regularizer: adds a loss for biases.
+    """
+
+    kernel_initializer: Any = field(default="glorot_uniform", converter=keras_config, validator=initializer, hash=False)
+    bias_initializer: Any = field(default="zeros", converter=keras_config, validator=initializer, hash=False)
+    kernel_regularizer: Any = field(default=None, converter=keras_config, validator=regularizer, hash=False)
+    bias_regularizer: Any = field(default=None, converter=keras_config, validator=regularizer, hash=False)
+
+
+def check_divisible(config: Attention, name: str, by: str) -> None:
+    """For `__attrs_post_init__`: one parameter must be a multiple of another."""
+    value, divisor = getattr(config, name), getattr(config, by)
+    if value % divisor:
+        raise ConfigError(message(config, name, f"must be divisible by {by}={divisor}", value))
+
+
+def lazy(module: str, *names: str, source: str = "_layer") -> Callable[[str], Any]:
+    """A module's `__getattr__` that imports `names` from its submodule `source` when they are first asked for.
+
+    __getattr__ = lazy(__name__, "MultiHeadAttention")
+    """
+
+    def __getattr__(name: str) -> Any:  # noqa: N807
+        if name in names:
+            return getattr(import_module(f"{module}.{source}"), name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return __getattr__

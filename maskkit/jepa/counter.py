@@ -1,0 +1,125 @@
+"""Random numbers that are addressed, not drawn in turn: (seed, epoch, sample, column) gives the number.
+
+No state and no global generator: the masks of a sample do not depend on the batch, worker or rank that asks for them, nor
+on what was asked before. `keys` gives every sample of a batch its key; all else turns keys and column numbers into numbers,
+for whole batches at once. A column must be used for one purpose only; `fork` gives keys whose columns are all fresh.
+
+The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators",
+section 4, with Stafford's constants): a key is a stream of that generator, a column is a position in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Bits = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_WORD = 2**64 - 1
+
+
+def keys(seed: int, epoch: int, ids: npt.ArrayLike) -> Bits:
+    """A key for each sample.
+
+    Args:
+        seed: `0 .. 2**64 - 1`.
+        epoch: an integer, `>= 0`.
+        ids: (B,) sample numbers, `>= 0`.
+    """
+    start = _mix_one(_mix_one(seed + _GOLDEN) + epoch * _GOLDEN)
+    return _mix(np.asarray(ids).astype(np.uint64) * np.uint64(_GOLDEN) + np.uint64(start))
+
+
+def fork(keys: Bits, number: int) -> Bits:
+    """Other keys for the same samples, one set for each `number` (`0 .. 2**32 - 1`)."""
+    return _mix(keys ^ np.uint64(_mix_one((number + 1) * _SECOND)))
+
+
+def bits(keys: Bits, first: Any, count: int) -> Bits:
+    """64 random bits for the columns `first .. first + count - 1` of each sample: (B, count).
+
+    `first` is an integer, or an integer array (B,) where samples use different columns.
+    """
+    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    if isinstance(first, np.ndarray):
+        keys = keys + first.astype(np.uint64) * np.uint64(_GOLDEN)
+    elif first:
+        steps += np.uint64(first * _GOLDEN & _WORD)
+    return _mix(keys[:, None] + steps)
+
+
+def uniform(keys: Bits, first: Any, count: int) -> Floats:
+    """Numbers in [0, 1), 52 bits fine, so that `x * uniform` stays below `x` for every positive x: (B, count)."""
+    return (bits(keys, first, count) >> np.uint64(12)) * 2.0**-52
+
+
+def between(keys: Bits, first: Any, count: int, low: npt.ArrayLike, high: npt.ArrayLike) -> Floats:
+    """Numbers uniform in [low, high): (B, count); the ends broadcast against that."""
+    low = np.asarray(low, np.float64)
+    return low + (np.asarray(high, np.float64) - low) * uniform(keys, first, count)
+
+
+def integers(keys: Bits, first: Any, count: int, size: npt.ArrayLike) -> Ints:
+    """Integers uniform in `0 .. size - 1`: (B, count); `size` (below 2**31) broadcasts against that."""
+    return (uniform(keys, first, count) * np.asarray(size)).astype(np.int64)
+
+
+def shuffle(keys: Bits, first: Any, size: int) -> Ints:
+    """A permutation of `0 .. size - 1` for each sample: (B, size). Uses `size` columns."""
+    return np.argsort(_distinct(keys, first, size), axis=1)
+
+
+def choose(keys: Bits, first: Any, count: Any, among: int | Bools) -> Bools:
+    """Exactly `count` positions for each sample, every set of that many equally likely: (B, N) booleans.
+
+    Args:
+        keys: of the samples.
+        first: the first of the N columns that this uses.
+        count: an integer, or (B,) integers; at least what there is to choose from is taken.
+        among: N, or booleans (B, N) that say which positions may be chosen.
+    """
+    size = among if isinstance(among, int) else among.shape[1]
+    words = _distinct(keys, first, size)
+    if not isinstance(among, int):
+        words[~among] = _WORD
+    if isinstance(count, np.ndarray):
+        last = np.take_along_axis(np.sort(words, axis=1), np.clip(count - 1, 0, size - 1)[:, None], axis=1)
+        chosen = (words <= last) & (count > 0)[:, None]
+    elif count <= 0:
+        return np.zeros(words.shape, np.bool_)
+    elif count >= size:
+        chosen = np.ones(words.shape, np.bool_)
+    else:
+        chosen = words <= np.partition(words, count - 1, axis=1)[:, count - 1, None]
+    return chosen if isinstance(among, int) else chosen & among
+
+
+def _distinct(keys: Bits, first: Any, size: int) -> Bits:
+    """Random words, no two of a sample equal: the lowest bits number the columns."""
+    low = (1 << max(size - 1, 1).bit_length()) - 1
+    words = bits(keys, first, size)
+    words &= np.uint64(_WORD ^ low)
+    words |= np.arange(size, dtype=np.uint64)
+    return words
+
+
+def _mix(words: Bits) -> Bits:
+    """The finaliser, in place."""
+    words ^= words >> np.uint64(30)
+    words *= np.uint64(_FIRST)
+    words ^= words >> np.uint64(27)
+    words *= np.uint64(_SECOND)
+    words ^= words >> np.uint64(31)
+    return words
+
+
+def _mix_one(word: int) -> int:
+    return int(_mix(np.array([word & _WORD], np.uint64))[0])

@@ -1,0 +1,154 @@
+"""What every strategy's sampler can do: draw by sample, by step, or one batch after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from maskkit.configs import build
+from maskkit.errors import ConfigError
+from maskkit.item import Strategy
+from maskkit.jepa.batch import MaskBatch, concatenate
+from maskkit.jepa.counter import Bits
+from maskkit.jepa.counter import keys as sample_keys
+from maskkit.validators import is_integer
+
+_CHUNK = 2048
+"""Samples that are drawn at a time: larger batches fall out of the processor's cache."""
+
+
+class Sampler:
+    """Draws masks. Subclasses define `draw`, set `config_class`, and prepare their tables in `prepare`.
+
+    The masks of a sample are a function of (seed, epoch, sample id) alone, for strategies with a schedule also of the step.
+    Calling the sampler takes the next ids in turn; that cursor is its only state.
+
+    Class attributes:
+        config_class: the strategy's config, so that the sampler can be made from its parameters too.
+        disjoint: whether context and targets of a sample never share a token.
+        least_context: tokens that every context has at least.
+        least_target: tokens that every target has at least.
+    """
+
+    config_class: ClassVar[type[Strategy]]
+    disjoint: bool = True
+    least_context: int = 1
+    least_target: int = 1
+
+    def __init__(self, config: Strategy | None = None, /, **params: Any) -> None:
+        self.config: Any = build(self.config_class, params) if config is None else config
+        self.cursor = 0
+        self.calls = 0
+        self.prepare()
+
+    # -- what a strategy defines ----------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make what all draws share. Runs once, and once more where the sampler is unpickled."""
+
+    def draw(self, keys: Bits, step: int | None, **given: Any) -> Any:
+        """The masks of the samples with these keys, each row from its own key.
+
+        Args:
+            keys: (B,) a key for each sample: give them to `maskkit.jepa.uniform`, `bits`, `choose` and the like.
+            step: the step of the training, or None where the caller named none.
+            given: what the caller handed over by name, such as scores, (B, ...) each.
+
+        Returns:
+            A `MaskBatch`, or `MaskGroups`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define draw(keys, step)")
+
+    # -- drawing --------------------------------------------------------------------------------------------------
+
+    def sample(self, ids: Any, epoch: int = 0, step: int | None = None, **given: Any) -> Any:
+        """The masks of samples, by their numbers: the same for any batch, order, worker, rank and resume point.
+
+        Args:
+            ids: an integer, a range, or integers (B,) of any library, `>= 0`.
+            epoch: an integer; another epoch, other masks.
+            step: of the training; only strategies with a schedule look at it.
+            given: what the strategy takes besides, such as scores, (B, ...) each.
+        """
+        numbers = _ids(ids)
+        if not is_integer(epoch) or epoch < 0:
+            raise ConfigError(f"epoch must be an integer, 0 or more, got {epoch!r}")
+        keys = sample_keys(self.config.seed, int(epoch), numbers)
+        if len(keys) <= _CHUNK:
+            return self.draw(keys, step, **given)
+        parts = [slice(start, start + _CHUNK) for start in range(0, len(keys), _CHUNK)]
+        return concatenate([self.draw(keys[p], step, **{k: v[p] for k, v in given.items()}) for p in parts])
+
+    def at(self, step: int, batch_size: int, rank: int = 0, world_size: int = 1, **given: Any) -> Any:
+        """The masks of one rank at one step of a training: sample ids count on over ranks and steps.
+
+        The masks of all ranks together are those of one process with `batch_size * world_size` samples a step.
+        """
+        for name, value, least in (("step", step, 0), ("batch_size", batch_size, 1), ("world_size", world_size, 1)):
+            if not is_integer(value) or value < least:
+                raise ConfigError(f"{name} must be an integer, {least} or more, got {value!r}")
+        if not is_integer(rank) or not 0 <= rank < world_size:
+            raise ConfigError(f"rank must be in 0 .. world_size - 1 = {world_size - 1}, got {rank!r}")
+        first = (step * world_size + rank) * batch_size
+        return self.sample(range(first, first + batch_size), step=step, **given)
+
+    def __call__(self, batch_size: int, device: Any = "cpu", **given: Any) -> Any:
+        """The next batch: Torch booleans on the device, `context, targets` unpack it."""
+        if not is_integer(batch_size) or batch_size < 1:
+            raise ConfigError(f"batch_size must be a positive integer, got {batch_size!r}")
+        drawn = self.sample(range(self.cursor, self.cursor + batch_size), step=self.calls, **given).to(device)
+        for batch in drawn.values() if isinstance(drawn, dict) else (drawn,):
+            batch.context  # noqa: B018 - a device that is not there should fail here, and move nothing on
+        self.cursor += int(batch_size)
+        self.calls += 1
+        return drawn
+
+    def preview(self, count: int = 1) -> Any:
+        """The masks of the first few samples, for pictures and figures; strategies that need more than ids invent it."""
+        return self.sample(range(count), step=0)
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, int]:
+        """Where calls go on: how many samples and batches were drawn by calling."""
+        return {"samples": self.cursor, "calls": self.calls}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from where `state_dict` was taken."""
+        if set(state) != {"samples", "calls"}:
+            raise ConfigError(f"a sampler's state has 'samples' and 'calls', got {', '.join(map(str, state))}")
+        self.cursor, self.calls = int(state["samples"]), int(state["calls"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self.config, "state": self.state_dict()}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.config = saved["config"]
+        self.load_state_dict(saved["state"])
+        self.prepare()
+
+    # -- looking in -----------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        """The parameters of the config, under their names."""
+        if name.startswith("_") or name == "config":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.config, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config!r})"
+
+
+def _ids(ids: Any) -> Any:
+    """Sample numbers as an integer array (B,)."""
+    if hasattr(ids, "cpu"):
+        ids = ids.cpu()
+    if is_integer(ids):
+        ids = [ids]
+    numbers = np.arange(ids.start, ids.stop, ids.step) if isinstance(ids, range) else np.asarray(ids)
+    if numbers.ndim != 1 or not numbers.size or numbers.dtype.kind not in "iu":
+        raise ConfigError(f"ids must be one or more integers, got {ids!r:.60}")
+    if numbers.min() < 0:
+        raise ConfigError(f"ids must not be negative, got {int(numbers.min())}")
+    return numbers

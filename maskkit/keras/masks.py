@@ -1,0 +1,132 @@
+"""Which keys a query may see, from all the ways in which callers say it, as one boolean array."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+from maskkit.arrays import host, is_array
+from maskkit.errors import ConfigError
+from maskkit.mask import Mask
+
+
+class Allowed(NamedTuple):
+    """Which keys each query may see: those of `pairs`, and with `causal` only those up to its own position.
+
+    Attributes:
+        pairs: booleans that broadcast to (batch, heads, queries, keys), or None for all.
+        causal: kept apart from `pairs`, for fused kernels need no array for it.
+    """
+
+    pairs: Any = None
+    causal: bool = False
+
+    def __and__(self, other: Allowed) -> Allowed:
+        """Allowed by both."""
+        pairs = [p for p in (self.pairs, other.pairs) if p is not None]
+        both = ops.logical_and(*pairs) if len(pairs) == 2 else (pairs or [None])[0]
+        return Allowed(both, self.causal or other.causal)
+
+    def dense(self, queries: Any, keys: Any) -> Any:
+        """One boolean array that broadcasts to (batch, heads, queries, keys), or None for all."""
+        if not self.causal:
+            return self.pairs
+        causal = causal_mask(queries, keys)
+        return causal if self.pairs is None else ops.logical_and(self.pairs, causal)
+
+
+def allowed_pairs(
+    attention_mask: Any = None, key_mask: Any = None, use_causal_mask: bool = False, *, queries: Any = None, keys: Any = None
+) -> Allowed:
+    """The three sources of a mask, ANDed.
+
+    Args:
+        attention_mask: a mask value, or an array in which non-zero means allowed: (batch, keys), (batch, queries, keys)
+            or (batch, heads, queries, keys); batch and heads may be 1.
+        key_mask: the mask that Keras carries along with the keys, (batch, keys).
+        use_causal_mask: key `j` only for queries `i >= j`.
+        queries: the number of queries, to check the masks against; None (or unknown) checks nothing.
+        keys: the number of keys, likewise.
+    """
+    found = Allowed(None, bool(use_causal_mask))
+    for name, mask in (("attention_mask", attention_mask), ("mask", key_mask)):
+        if mask is not None:
+            pairs = by_rank(mask, name)
+            _check_size(pairs, queries, keys, name)
+            found = found & Allowed(pairs)
+    return found
+
+
+def by_rank(mask: Any, name: str = "attention_mask") -> Any:
+    """A mask as booleans that broadcast to (batch, heads, queries, keys); its number of axes says what it means.
+
+    Raises:
+        ConfigError: any other rank than 2, 3 and 4; negative entries, as additive masks have.
+    """
+    mask = boolean(mask, name)
+    rank = len(mask.shape)
+    if rank == 2:
+        return mask[:, None, None, :]
+    if rank == 3:
+        return mask[:, None, :, :]
+    if rank == 4:
+        return mask
+    raise ConfigError(
+        f"Parameter '{name}' must have the shape (batch, keys), (batch, queries, keys) or (batch, heads, queries, keys), "
+        f"got {tuple(mask.shape)}"
+    )
+
+
+def boolean(mask: Any, name: str = "attention_mask") -> Any:
+    """A mask value or an array as booleans of Keras' backend: what is not zero is allowed."""
+    if isinstance(mask, Mask):
+        mask = with_batch(mask)
+    if not is_array(mask):
+        mask = np.asarray(mask)
+    _refuse_additive(mask, name)
+    return ops.cast(ops.convert_to_tensor(mask), "bool")
+
+
+def with_batch(mask: Mask) -> Any:
+    """The array of a mask value, with a batch axis: (q, k) -> (1, q, k), (H, W) -> (1, H, W)."""
+    array = mask.allowed("numpy" if mask.on_host else "keras")
+    return array if len(mask.shape) > 2 else array[None]
+
+
+def causal_mask(queries: Any, keys: Any) -> Any:
+    """Booleans (queries, keys): key `j` is allowed for query `i` if `j <= i`, whatever the two lengths."""
+    return ops.arange(keys, dtype="int32")[None, :] <= ops.arange(queries, dtype="int32")[:, None]
+
+
+def pixel_mask(mask: Any, name: str = "attention_mask") -> Any:
+    """A mask of pixels, (batch, height, width) or flat (batch, pixels), as booleans (batch, pixels)."""
+    mask = boolean(mask, name)
+    if len(mask.shape) == 3:
+        return ops.reshape(mask, (ops.shape(mask)[0], -1))
+    if len(mask.shape) == 2:
+        return mask
+    raise ConfigError(
+        f"Parameter '{name}' must have the shape (batch, height, width) or (batch, pixels), got {tuple(mask.shape)}"
+    )
+
+
+def _refuse_additive(mask: Any, name: str) -> None:
+    """Casting an additive mask to booleans would allow what it blocks. Looked at only where that waits for nobody."""
+    if "float" in str(mask.dtype) and host(ops.any(mask < 0)):
+        raise ConfigError(
+            f"Parameter '{name}' must be booleans, or numbers in which non-zero means allowed; "
+            "it has negative entries, so it is an additive mask: give `mask == 0`"
+        )
+
+
+def _check_size(pairs: Any, queries: Any, keys: Any, name: str) -> None:
+    """Broadcasting would hide a mask of the wrong length."""
+    rows, columns = pairs.shape[-2:]
+    wrong = isinstance(keys, int) and isinstance(columns, int) and columns != keys
+    wrong |= isinstance(queries, int) and isinstance(rows, int) and rows not in (1, queries)
+    if wrong:
+        raise ConfigError(
+            f"Parameter '{name}' is for {rows} queries and {columns} keys, but there are {queries} queries and {keys} keys "
+            "(an array (queries, keys) for the whole batch goes in as array[None])"
+        )

@@ -1,0 +1,19 @@
+"""The conformance kit of attention layers, and golden vectors; for tests.
+
+    from maskkit.keras.testing import check_attention
+
+    def test_contract():
+        check_attention(MyConfig)
+"""
+
+from maskkit.keras.testing.contract import CHECKS as CHECKS
+from maskkit.keras.testing.contract import check_attention as check_attention
+from maskkit.keras.testing.golden import Case as Case
+from maskkit.keras.testing.golden import golden as golden
+from maskkit.keras.testing.golden import head_kernel as head_kernel
+from maskkit.keras.testing.golden import output_kernel as output_kernel
+from maskkit.keras.testing.golden import stacked_bias as stacked_bias
+from maskkit.keras.testing.golden import stacked_kernel as stacked_kernel
+from maskkit.keras.testing.gradients import compiled as compiled
+from maskkit.keras.testing.gradients import gradients as gradients
+from maskkit.keras.testing.probe import Probe as Probe

@@ -1,0 +1,170 @@
+"""Masks made of masks: the laws, the simplifications, the shapes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+import maskkit
+from maskkit.testing import check_mask
+
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 7))
+
+
+def as_masks(*values):
+    return [maskkit.from_array(value, true="allowed") for value in values]
+
+
+@given(shapes.flatmap(lambda s: st.tuples(arrays(bool, s), arrays(bool, s), arrays(bool, s))))
+def test_boolean_algebra(values):
+    """De Morgan, distribution, double negation, exclusive or: as sets."""
+    a, b, c = as_masks(*values)
+    for left, right in (
+        (~(a & b), ~a | ~b),
+        (~(a | b), ~a & ~b),
+        (a & (b | c), (a & b) | (a & c)),
+        (a ^ b, (a | b) & ~(a & b)),
+        (~~a, a),
+    ):
+        np.testing.assert_array_equal(left, right)
+
+
+@pytest.fixture
+def causal():
+    return maskkit.create("causal", seq_len=8)
+
+
+@pytest.fixture
+def band():
+    return maskkit.create("banded", seq_len=8, band_width=3)
+
+
+def test_simplifies_what_is_the_same_by_form(causal, band):
+    assert ~~causal is causal
+    assert causal & causal is causal
+    assert causal | causal is causal
+    both = causal & band
+    assert both & causal == both
+    assert (causal & band) & ~band == causal & (band & ~band)
+    assert causal ^ causal != causal
+    assert (causal ^ causal).stats().allowed == 0
+
+
+def test_prints_as_it_is_written(causal, band):
+    mask = causal & ~(band | causal[::-1, :])
+    assert repr(mask) == ("Causal(seq_len=8) & ~(Banded(seq_len=8, band_width=3) | Causal(seq_len=8)[7::-1, :])")
+    assert repr(causal[-1:, ::2]) == "Causal(seq_len=8)[7:8, 0:8:2]"
+
+
+def test_composed_masks_keep_the_contract(causal, band):
+    noise = maskkit.create("random", seq_len=8, mask_probability=0.5, seed=3)
+    for mask in (
+        causal & ~band,
+        causal ^ band,
+        noise & causal,
+        noise | ~causal,
+        (noise & band)[2:, ::-1],
+        ~noise ^ band,
+    ):
+        check_mask(mask)
+
+
+def test_batched_and_unbatched_masks_meet(causal):
+    padding = maskkit.create("padding", padding_mask=[[False] * 8, [False] * 5 + [True] * 3])
+    mask = causal & padding
+    assert mask.shape == (2, 8, 8)
+    np.testing.assert_array_equal(mask, np.asarray(causal) & np.asarray(padding))
+    assert mask[1].shape == (8, 8)
+    np.testing.assert_array_equal(mask[1], np.asarray(mask)[1])
+    one_for_all = padding[:1]
+    np.testing.assert_array_equal(one_for_all | padding, np.asarray(one_for_all) | np.asarray(padding))
+    check_mask(mask)
+    check_mask(mask[1, 2:, :])
+
+
+def test_shapes_that_do_not_meet_are_refused(causal):
+    other = maskkit.create("causal", seq_len=9)
+    with pytest.raises(maskkit.ConfigError, match=r"shapes \(8, 8\) and \(9, 9\).*mask\[:rows, :keys\]"):
+        causal & other
+    row = maskkit.from_array(np.ones(8, bool), true="allowed")
+    with pytest.raises(maskkit.ConfigError, match="do not combine"):
+        causal | row
+
+
+def test_views_are_lazy_and_cheap():
+    """A row of a mask of 10**12 pairs costs a row."""
+    mask = maskkit.create("causal", seq_len=10**6)
+    row = mask[-1:, :]
+    assert row.shape == (1, 10**6)
+    assert row.allowed().all()
+    assert mask[500_000:500_003, 499_999:500_004].allowed().tolist() == [
+        [True, True, False, False, False],
+        [True, True, True, False, False],
+        [True, True, True, True, False],
+    ]
+
+
+def test_views_of_views_are_one_view(causal):
+    assert causal[2:, :][1:, ::2] == causal[3:, ::2]
+    assert causal[::-1, :][::-1, :].axes == ((0, 1, 8), (0, 1, 8))
+    assert causal[:, :] is causal
+    assert causal[...] is causal
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "words"),
+    [
+        (3, TypeError, "3:3 \\+ 1"),
+        ((slice(None), [1, 2]), TypeError, "cut by slices"),
+        ((slice(None),) * 3, IndexError, "takes 2 slices, got 3"),
+        (slice(8, None), IndexError, "empty"),
+    ],
+)
+def test_other_keys_are_refused(causal, key, error, words):
+    with pytest.raises(error, match=words):
+        causal[key]
+
+
+def test_from_array_says_which_way_round():
+    values = np.array([[True, False], [True, True]])
+    np.testing.assert_array_equal(maskkit.from_array(values, true="allowed"), values)
+    np.testing.assert_array_equal(maskkit.from_array(values, true="blocked"), ~values)
+    np.testing.assert_array_equal(maskkit.from_array(values.tolist(), true="blocked"), ~values)
+    with pytest.raises(TypeError):
+        maskkit.from_array(values)
+    with pytest.raises(maskkit.ConfigError, match="true must be one of 'allowed', 'blocked', got 'keep'"):
+        maskkit.from_array(values, true="keep")
+    with pytest.raises(maskkit.ConfigError, match=r"array must be a boolean array, got an array of shape .* float64"):
+        maskkit.from_array(np.ones((2, 2)), true="allowed")
+
+
+def test_from_array_takes_arrays_of_every_library():
+    import jax.numpy as jnp
+    import torch
+
+    values = np.array([[True, False, True], [True, True, False]])
+    for array in (torch.from_numpy(values), jnp.asarray(values)):
+        mask = maskkit.from_array(array, true="blocked")
+        assert mask.array is array
+        np.testing.assert_array_equal(mask, ~values)
+        assert mask == maskkit.from_array(
+            type(array)(array) if isinstance(array, torch.Tensor) else array + False, true="blocked"
+        )
+        check_mask(mask)
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 6), (2, 4, 4), (2, 3, 4, 5)])
+def test_from_array_of_any_rank(shape):
+    values = np.random.default_rng(0).random(shape) < 0.5
+    check_mask(maskkit.from_array(values, true="allowed"))
+
+
+def test_everything_saves_and_loads(causal, band):
+    padding = maskkit.create("padding", padding_mask=[[False] * 8, [False] * 5 + [True] * 3])
+    array = maskkit.from_array(np.eye(8, dtype=bool), true="blocked")
+    for mask in (causal, causal & ~band, causal[::-1, 2:], padding[1], (causal ^ array) | padding, array):
+        saved = maskkit.to_dict(mask)
+        assert maskkit.from_dict(saved) == mask
+    assert maskkit.to_dict(causal & ~band) == {
+        "and": [{"type": "causal", "seq_len": 8}, {"not": {"type": "banded", "seq_len": 8, "band_width": 3}}]
+    }

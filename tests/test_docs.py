@@ -1,0 +1,42 @@
+"""Every snippet of every README and docs page runs, and shows what it says."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from maskkit.cli import run
+
+ROOT = Path(__file__).parent.parent
+PAGES = [path for pattern in ("*.md", "docs/**/*.md", "plugins/*/*/README.md") for path in sorted(ROOT.glob(pattern))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def pages_with(language: str) -> list:
+    return [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES if blocks(p, language)]
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_python_snippets_run(page, tmp_path, monkeypatch):
+    """The blocks of a page run in order, in one namespace."""
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "snippet"}
+    for i, code in enumerate(blocks(page, "python")):
+        exec(compile(code, f"{page.name} block {i}", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", pages_with("console"))
+def test_console_snippets_show_what_they_say(page, capsys, tmp_path, monkeypatch):
+    """`$ maskkit ...` lines, each followed by what it prints; other commands are for people."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    for block in blocks(page, "console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, expected = part.partition("\n")
+            if command.startswith("maskkit "):
+                run(shlex.split(command)[1:])
+                done = capsys.readouterr()
+                assert (done.out + done.err).rstrip() == expected.rstrip(), command

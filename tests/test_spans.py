@@ -1,0 +1,102 @@
+"""Spans are sets of keys: every operation equals the one on booleans, and the result is canonical."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from maskkit import Spans
+
+shapes = st.tuples(st.integers(1, 6), st.integers(1, 14))
+pairs = shapes.flatmap(lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape)))
+
+
+def dense(spans: Spans) -> np.ndarray:
+    """The set as booleans (rows, keys), key by key."""
+    return spans.contains(np.arange(spans.limit)[:, None]).T
+
+
+def assert_canonical(spans: Spans) -> None:
+    """Sorted, disjoint, non-adjacent; empty intervals last, at the limit."""
+    before = np.full(spans.shape, -1)
+    for lo, hi in spans:
+        empty = lo == hi
+        assert ((lo < hi) | empty).all()
+        assert (empty <= (lo == spans.limit)).all()
+        assert ((lo > before) | empty).all()
+        before = hi
+
+
+@given(pairs)
+def test_the_algebra_is_that_of_sets(pair):
+    a, b = pair
+    left, right = Spans.from_bool(a), Spans.from_bool(b)
+    for spans, expected in (
+        (left & right, a & b),
+        (left | right, a | b),
+        (left ^ right, a ^ b),
+        (~left, ~a),
+        (~(~left | right), a & ~b),
+    ):
+        np.testing.assert_array_equal(dense(spans), expected)
+        assert_canonical(spans)
+        assert spans == Spans.from_bool(expected)
+
+
+@given(shapes.flatmap(lambda shape: arrays(bool, shape)), st.data())
+def test_strides_equal_slices_of_the_keys(allowed, data):
+    keys = allowed.shape[1]
+    step = data.draw(st.sampled_from([-3, -2, -1, 1, 2, 3]))
+    start = data.draw(st.integers(0, keys - 1))
+    expected = allowed[:, start::step]
+    seen = Spans.from_bool(allowed).stride(start, step, expected.shape[1])
+    np.testing.assert_array_equal(dense(seen), expected)
+    assert_canonical(seen)
+
+
+@given(st.lists(st.tuples(st.integers(-9, 20), st.integers(-9, 20)), min_size=1, max_size=5), st.integers(1, 12))
+def test_intervals_outside_the_keys_are_cut(ends, limit):
+    """Any union of intervals, also overlapping, empty or outside, is the set that it says."""
+    spans = Spans.union(Spans.interval(np.array([lo]), hi) for lo, hi in ends).within(limit)
+    expected = np.zeros((1, limit), bool)
+    for lo, hi in ends:
+        expected[0, max(lo, 0) : max(hi, 0)] = True
+    np.testing.assert_array_equal(dense(spans), expected)
+    assert_canonical(spans)
+
+
+def test_many_intervals_take_the_sorting_path():
+    """More columns than the network handles: every other key of 64, and its complement."""
+    allowed = np.arange(64)[None, :] % 2 == np.arange(5)[:, None] % 2
+    spans = Spans.from_bool(allowed)
+    assert len(spans) == 32
+    np.testing.assert_array_equal(dense(~spans | (spans & ~spans)), ~allowed)
+
+
+def test_chunks_equal_the_whole():
+    """Operations on many rows work chunk by chunk; the seams do not show."""
+    q = np.arange(200_000)
+    window = Spans.interval(q - 5, q + 1).within(len(q))
+    sink = Spans.interval(0, 4).within(len(q), q.shape)
+    both = window | sink
+    for row in (0, 3, 4, 9, 10, 65_535, 65_536, 131_071, 199_999):
+        expected = sorted({*range(4), *range(max(0, row - 5), row + 1)})
+        assert [k for lo, hi in both.row(row) for k in range(lo, hi)] == expected
+    assert both.row(9) == [(0, 10)]
+    assert both.row(10) == [(0, 4), (5, 11)]
+
+
+def test_shift_moves_and_loses_what_leaves():
+    spans = Spans.from_bool(np.array([[1, 1, 0, 1]], bool)).shift(2).within(4)
+    assert spans.row(0) == [(2, 4)]
+
+
+def test_counts_and_rows():
+    spans = Spans.from_bool(np.array([[1, 0, 1, 1], [0, 0, 0, 0]], bool))
+    assert spans.counts().tolist() == [3, 0]
+    assert [spans.row(0), spans.row(1)] == [[(0, 1), (2, 4)], []]
+
+
+def test_spans_do_not_combine_with_other_things():
+    with pytest.raises(TypeError):
+        Spans.interval(0, 1) | 3
