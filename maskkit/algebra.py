@@ -13,6 +13,7 @@ from maskkit.arrays import as_array, by_content, take
 from maskkit.errors import ConfigError
 from maskkit.mask import AttentionMask, Mask
 from maskkit.spans import Spans
+from maskkit.typed import Typed, common_dtype, typed, untyped
 from maskkit.validators import array, is_integer, one_of
 
 Operation = Literal["and", "or", "xor", "not"]
@@ -81,6 +82,8 @@ class AttentionCombined(Combined, AttentionMask):
 
 def combine(operation: str, *masks: Mask) -> Mask:
     """One mask from several. Simplifies by form: `~~a` is `a`, `a & a` is `a`, `(a & b) & c` is one `&`."""
+    if any(isinstance(mask, Typed) for mask in masks):
+        return typed(combine(operation, *map(untyped, masks)), common_dtype(*masks))
     if operation == "not":
         inner = masks[0]
         if isinstance(inner, Combined) and inner.operation == "not":
@@ -199,6 +202,8 @@ class Sample(AttentionMask):
 
 def view(mask: Mask, key: Any) -> Mask:
     """`mask[key]`: slices, `...`, and for the batch of an attention mask an integer."""
+    if isinstance(mask, Typed):
+        return typed(view(mask.base, key), mask.dtype)
     keys = _full_key(mask, key)
     if isinstance(mask, AttentionMask) and len(mask.shape) == 3 and not isinstance(keys[0], slice):
         sample = Sample(mask, range(mask.shape[0])[operator.index(keys[0])])

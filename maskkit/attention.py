@@ -1,4 +1,4 @@
-"""What configs of attention layers share: the parameters of every layer with kernels, and the lazy door to the layer."""
+"""What configs of attention layers share: the parameters of layers with kernels, and a lazy door to the layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functional interface to attention layers: thin over `maskkit.config`, with a name, log lines and one kind of error."""
+"""The functional interface to attention layers: thin over `maskkit.config`, with log lines and one kind of error."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def create_attention_layer(attention_type: AttentionType | str = "", /, name: st
     """Build an attention layer.
 
     Args:
-        attention_type: the layer's short name. It may be given as a keyword too, but then the layer can have no parameter
-            of that name (`attention_block` has one).
+        attention_type: the layer's short name. It may be a keyword, unless the layer has a parameter of that name, as
+            `attention_block` does.
         name: of the Keras layer.
         params: the layer's parameters, and Keras' (`dtype`, `trainable`, `activity_regularizer`).
 
@@ -132,19 +132,19 @@ def adapt_params(
     """
     fields = parameters(_config_class(attention_type))
     width = dim // num_heads
-    adapted: dict[str, Any] = {}
-    for value, synonyms in ((dim, _DIM), (num_heads, _HEADS), (dropout, _DROPOUT)):
-        if name := next((name for name in synonyms if name in fields), None):
-            adapted[name] = value
-    for name, value in (("n_kv_head", num_heads), ("key_dim", width), ("head_dim", width)):
-        if name in fields and fields[name].required:
-            adapted[name] = value
-    return adapted | own
+    shared = ((dim, _DIM), (num_heads, _HEADS), (dropout, _DROPOUT))
+    adapted: dict[str, Any] = {name: value for value, synonyms in shared for name in _first(synonyms, fields)}
+    needed = {"n_kv_head": num_heads, "key_dim": width, "head_dim": width}
+    return adapted | {name: needed[name] for name in needed if name in fields and fields[name].required} | own
 
 
 _DIM = ("embed_dim", "d_model", "dim", "channels", "attention_channels")
 _HEADS = ("num_heads", "n_head")
 _DROPOUT = ("dropout_rate", "dropout", "attn_dropout_rate")
+
+
+def _first(synonyms: tuple[str, ...], fields: Mapping[str, Field]) -> list[str]:
+    return [name for name in synonyms if name in fields][:1]
 
 
 def _type_first(attention_type: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -195,6 +195,5 @@ def _wrapped(attention_type: Any, params: Mapping[str, Any], error: Exception) -
 
 def _default(field: Field) -> Any:
     """A default that is the caller's own."""
-    default = field.attribute.default
-    made = default.factory() if hasattr(default, "factory") else default
-    return copy.deepcopy(made)
+    default: Any = field.attribute.default
+    return default.factory() if default.__class__.__name__ == "Factory" else copy.deepcopy(default)

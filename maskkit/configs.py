@@ -29,7 +29,8 @@ def build(cls: type[Item], params: Mapping[str, Any]) -> Item:
     """
     fields = parameters(cls)
     values: dict[str, Any] = {}
-    problems = [_unknown(cls, name, fields) for name in params if name not in fields]
+    params, problems = _canonical(cls, params)
+    problems += [_unknown(cls, name, fields) for name in params if name not in fields]
     missing = []
     for name, field in fields.items():
         if name not in params:
@@ -65,6 +66,19 @@ def problems_of(error: ConfigError) -> list[str]:
     return list(getattr(error, "problems", (str(error),)))
 
 
+def _canonical(cls: type[Item], params: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The parameters under their own names; two spellings of one are a problem."""
+    renamed: dict[str, Any] = {}
+    spelling: dict[str, str] = {}
+    problems = []
+    for name, value in params.items():
+        own = cls.aliases.get(name, name)
+        if own in renamed:
+            problems.append(f"{spelling[own]!r} and {name!r} are the same parameter; give one of them")
+        renamed[own], spelling[own] = value, name
+    return renamed, problems
+
+
 def _missing(cls: type[Item], names: list[str]) -> list[str]:
     if not names:
         return []
@@ -75,7 +89,7 @@ def _missing(cls: type[Item], names: list[str]) -> list[str]:
 
 def _unknown(cls: type[Item], name: Any, fields: Mapping[str, Any]) -> str:
     takes = f"{cls.name} takes {', '.join(fields) or 'no parameters'}"
-    return f"unknown parameter {name!r}{did_you_mean(str(name), fields)} ({takes})"
+    return f"unknown parameter {name!r}{did_you_mean(str(name), [*fields, *cls.aliases])} ({takes})"
 
 
 def _explain(cls: type[Item], field: Field, value: Any, error: Exception) -> str:

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 from maskkit.spans import Column, Spans
 
 _TILE = 64
-"""Rows of a triangle that are painted as one rectangle and one diagonal tile."""
+"""Rows that are painted together, so that the pages they touch are still in the cache for the next interval."""
 _BEFORE_DIAGONAL = np.tri(_TILE, _TILE - 1, -1, dtype=np.bool_)
 
 
@@ -29,9 +29,20 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any) -> None:
         value: a scalar that `out` can hold.
     """
     for lead in np.ndindex(*spans.shape[:-1]):
-        for lo, hi in spans:
-            for first, rows, a, b, step_a, step_b in _pieces(lo[lead], hi[lead]):
-                _paint_piece(out[lead][first : first + rows], a, b, step_a, step_b, value)
+        plane = out[lead]
+        pieces = [piece for lo, hi in spans for piece in _pieces(lo[lead], hi[lead])]
+        strokes = [stroke for piece in pieces for stroke in _strokes(*piece)]
+        if len(spans) > 1:
+            strokes.sort()
+        for row, rows, lo, hi, slant in strokes:
+            if slant:
+                _slanted(plane[row:, lo:], (rows, hi - lo), slant)[...] = value
+            else:
+                plane[row : row + rows, lo:hi] = value
+        # Diagonals come last: painted first, they would touch every page and leave it cold for the rectangles.
+        for row, rows, lo, hi, step_lo, step_hi in pieces:
+            if (step_lo, step_hi) in ((0, 1), (1, 0)):
+                _paint_diagonal(plane[row : row + rows], lo if step_lo else hi, step_lo, value)
 
 
 def _pieces(lo: Column, hi: Column) -> Iterator[tuple[int, int, int, int, int, int]]:
@@ -50,42 +61,42 @@ def _pieces(lo: Column, hi: Column) -> Iterator[tuple[int, int, int, int, int, i
         yield row, 1, int(lo[row]), int(hi[row]), 0, 0
 
 
-def _paint_piece(out: npt.NDArray[Any], lo: int, hi: int, step_lo: int, step_hi: int, value: Any) -> None:
-    """Paint row `i` of `out` over `lo + i * step_lo .. hi + i * step_hi`."""
-    rows = len(out)
-    if rows == 1 or step_lo == step_hi == 0:
-        out[:, lo:hi] = value
-    elif step_lo == step_hi:
-        _slanted(out[:, lo:], (rows, hi - lo), step_lo)[...] = value
-    elif step_lo in (0, 1) and step_hi in (0, 1):
-        _paint_triangle(out, lo, hi, step_lo, value)
-    else:
-        for i in range(rows):
-            out[i, max(lo + i * step_lo, 0) : max(hi + i * step_hi, 0)] = value
+def _strokes(row: int, rows: int, lo: int, hi: int, step_lo: int, step_hi: int) -> Iterator[tuple[int, ...]]:
+    """A piece as rectangles and parallelograms of at most a tile of rows: (row, rows, lo, hi, slant).
 
-
-def _paint_triangle(out: npt.NDArray[Any], lo: int, hi: int, step_lo: int, value: Any) -> None:
-    """Rows that gain a key at the right each time (`step_lo == 0`), or lose one at the left (`step_lo == 1`)."""
-    tiles, rest = divmod(len(out), _TILE)
-    whole = tiles * _TILE
-    if tiles:
-        for row in range(0, whole, _TILE):
-            rectangle = slice(lo + row + _TILE - 1, hi) if step_lo else slice(lo, hi + row)
-            out[row : row + _TILE, rectangle] = value
-        # The diagonal comes last: painted first, it would touch every page and leave it cold for the rectangles.
-        corner = lo if step_lo else hi  # where the slanted side starts in the first row
-        diagonal = as_strided(
-            out[:, corner:],
-            (tiles, _TILE, _TILE - 1),
-            (_TILE * (out.strides[0] + out.strides[1]), *out.strides),
-        )
-        inside = _BEFORE_DIAGONAL if step_lo == 0 else ~_BEFORE_DIAGONAL
-        if out.dtype == np.bool_ and value:
-            np.logical_or(diagonal, inside, out=diagonal)  # half the time of a masked copy
+    Of triangles, what `_paint_diagonal` does is left out.
+    """
+    constant = step_lo == step_hi
+    triangle = (step_lo, step_hi) in ((0, 1), (1, 0))
+    tiles = rows // _TILE * _TILE if triangle else 0
+    for first in range(0, tiles if triangle else rows, _TILE):
+        size = min(_TILE, rows - first)
+        if constant:
+            yield row + first, size, lo + first * step_lo, hi + first * step_hi, step_lo
+        elif triangle:
+            yield row + first, size, lo + (first + size - 1) * step_lo, hi + first * step_hi, 0
         else:
-            np.copyto(diagonal, value, where=inside)
-    for row in range(whole, whole + rest):
-        out[row, lo + row * step_lo : hi + row * (1 - step_lo)] = value
+            for i in range(first, first + size):
+                yield row + i, 1, lo + i * step_lo, hi + i * step_hi, 0
+    for i in range(tiles, rows if triangle else 0):
+        yield row + i, 1, lo + i * step_lo, hi + i * step_hi, 0
+
+
+def _paint_diagonal(out: npt.NDArray[Any], corner: int, step_lo: int, value: Any) -> None:
+    """The slanted side of all tiles of a triangle, in one assignment; it starts at key `corner` of the first row.
+
+    Rows gain a key at the right each time (`step_lo == 0`), or lose one at the left.
+    """
+    tiles = len(out) // _TILE
+    if not tiles:
+        return
+    step = _TILE * (out.strides[0] + out.strides[1])
+    diagonal = as_strided(out[:, corner:], (tiles, _TILE, _TILE - 1), (step, *out.strides))
+    inside = ~_BEFORE_DIAGONAL if step_lo else _BEFORE_DIAGONAL
+    if out.dtype == np.bool_ and value:
+        np.logical_or(diagonal, inside, out=diagonal)  # half the time of a masked copy
+    else:
+        np.copyto(diagonal, value, where=inside)
 
 
 def _slanted(out: npt.NDArray[Any], shape: tuple[int, int], step: int) -> npt.NDArray[Any]:

@@ -16,6 +16,7 @@ from pluggy import HookimplMarker, HookspecMarker
 if TYPE_CHECKING:
     import typer
     from maskkit.backends import Backend
+    from maskkit.exporters import Exporter
     from maskkit.item import Attention, Item, Strategy
 
 hookspec = HookspecMarker("maskkit")
@@ -41,8 +42,8 @@ def maskkit_strategies() -> Sequence[type[Strategy]]:
 
 
 @hookspec
-def maskkit_backends() -> Sequence[Backend]:
-    """Objects like those in `maskkit.backends`: array libraries for `allowed`, `blocked` and `bias`."""
+def maskkit_backends() -> Sequence[Backend | Exporter]:
+    """Array libraries as in `maskkit.backends`, or exporters as in `maskkit.exporters`; objects with a `name`."""
     return ()
 
 

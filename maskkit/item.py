@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from maskkit.errors import BrokenPlugin
-
 
 class Item:
     """Base of the three kinds. Subclasses are decorated with `@attrs.frozen(kw_only=True)`.
@@ -16,11 +14,13 @@ class Item:
         kind: `"mask"`, `"attention"` or `"strategy"`; set by the base class of the kind.
         name: the short name, unique within the kind.
         samples: parameters of a few typical items, for tests and the gallery.
+        aliases: other spellings of parameters in configs, and what they mean here.
     """
 
     kind: ClassVar[str]
     name: ClassVar[str]
     samples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     if TYPE_CHECKING:  # what @attrs.frozen adds to every subclass
         __attrs_attrs__: ClassVar[Any]

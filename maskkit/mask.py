@@ -202,6 +202,51 @@ class AttentionMask(Mask):
 
         return block_map(self, block_size)
 
+    def to_flex(self, block_size: int = 128, device: Any = None) -> Any:
+        """The `BlockMask` of Torch's FlexAttention, equal in every array to what `create_block_mask` makes."""
+        from maskkit.integrations.flex import block_mask
+
+        return block_mask(self, block_size, device)
+
+    def mask_mod(self, device: Any = None) -> Any:
+        """A plain function (b, h, q, kv) for FlexAttention; its captured tensors live on the device (None: the cpu)."""
+        from maskkit.integrations.flex import mask_mod
+
+        return mask_mod(self, device)
+
+    def export(self, form: str, **options: Any) -> Any:
+        """The mask in the form of another library: "flex", "splash", "varlen", or one that a plugin adds.
+
+        Args:
+            form: the exporter's name.
+            options: its own, see `maskkit.exporters`.
+
+        Raises:
+            ConfigError: no exporter has this name, or the form cannot hold the mask exactly.
+        """
+        from maskkit.exporters import exporter
+
+        return exporter(form).export(self, **options)
+
+    def cu_seqlens(self, causal: bool = False) -> npt.NDArray[np.int32]:
+        """Where documents begin, and the length at the end: `[0, 3, 8]`, for attention of variable length.
+
+        Args:
+            causal: the mask is that of causal documents (for kernels with a causal flag of their own).
+
+        Raises:
+            ConfigError: the mask is not made of such documents; it names the first row that is not.
+        """
+        from maskkit.forms import cu_seqlens
+
+        return cu_seqlens(self, causal)
+
+    def fits(self) -> dict[str, Any]:
+        """The exact cheap forms of the mask: form -> its value, or a `NoFit` that says why not."""
+        from maskkit.forms import fits
+
+        return fits(self)
+
 
 class MaskGroup(Item):
     """A config that gives several masks at once. Subclasses are frozen attrs classes that define `masks`."""

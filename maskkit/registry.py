@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import pluggy
@@ -17,9 +17,6 @@ from maskkit import hookspecs
 from maskkit.catalog import Entry, conflict_text, entries, quick_status
 from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
 from maskkit.item import KINDS, Item
-
-if TYPE_CHECKING:
-    from maskkit.backends import Backend
 
 log = logging.getLogger("maskkit.registry")
 
@@ -160,8 +157,8 @@ class Registry:
 
     # -- other hooks ----------------------------------------------------------------------------------------------
 
-    def backends(self) -> dict[str, Backend]:
-        """Backends that plugins add, by name."""
+    def backends(self) -> dict[str, Any]:
+        """Backends and exporters that plugins add, by name."""
         return {backend.name: backend for backend in self._from_others("maskkit_backends")}
 
     def commands(self) -> list[Any]:

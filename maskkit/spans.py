@@ -6,6 +6,7 @@ from it, in time that follows the number of rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, wraps
 from typing import Any, final
@@ -84,17 +85,24 @@ class Spans:
     @classmethod
     def from_bool(cls, allowed: npt.NDArray[np.bool_]) -> Spans:
         """The runs of True along the last axis of an array `(..., keys)`."""
-        keys = allowed.shape[-1]
-        edges = np.diff(allowed.astype(np.int8), axis=-1, prepend=0, append=0)
-        flat = edges.reshape(-1, keys + 1)
-        rows, starts = np.nonzero(flat == 1)
-        ends = np.nonzero(flat == -1)[1]
-        count = np.bincount(rows, minlength=len(flat))
-        slot = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-        columns = np.full((2, max(1, int(count.max(initial=0))), len(flat)), keys, _narrow(keys))
-        columns[0, slot, rows], columns[1, slot, rows] = starts, ends
-        shape = allowed.shape[:-1]
-        return cls([c.reshape(shape) for c in columns[0]], [c.reshape(shape) for c in columns[1]], keys)
+        *shape, keys = allowed.shape
+        edges = np.diff(allowed.astype(np.int8), axis=-1, prepend=0, append=0).reshape(-1, keys + 1)
+        rows, starts = np.nonzero(edges == 1)
+        return cls.from_runs(rows, starts, np.nonzero(edges == -1)[1], tuple(shape), keys)
+
+    @classmethod
+    def from_runs(cls, row: Column, lo: Column, hi: Column, shape: tuple[int, ...], limit: int) -> Spans:
+        """From a list of intervals, `[lo[i], hi[i])` in row `row[i]`; sorted by row and lo, disjoint, non-adjacent.
+
+        `shape` is that of the rows; `row` numbers them in row-major order.
+        """
+        rows = math.prod(shape)
+        count = np.bincount(row, minlength=rows)
+        slot = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        columns = np.full((2, max(1, int(count.max(initial=0))), rows), limit, _narrow(limit))
+        columns[0, slot, row], columns[1, slot, row] = lo, hi
+        starts, ends = ([column.reshape(shape) for column in side] for side in columns)
+        return cls(starts, ends, limit)
 
     @classmethod
     def join(cls, parts: Sequence[Spans]) -> Spans:
@@ -110,6 +118,10 @@ class Spans:
                 hi[i][..., start : start + size] = part.hi[i] if i < len(part) else part.limit
             start += size
         return cls(lo, hi, parts[0].limit)
+
+    def reshape(self, shape: tuple[int, ...]) -> Spans:
+        """The same rows in another arrangement."""
+        return Spans([c.reshape(shape) for c in self.lo], [c.reshape(shape) for c in self.hi], self.limit)
 
     def __getitem__(self, rows: slice) -> Spans:
         """Some of the rows (a slice of the last axis of the rows)."""
@@ -169,6 +181,29 @@ class Spans:
         lo = [np.where(rows, c, c.dtype.type(self.limit)) for c in self.lo]
         hi = [np.where(rows, c, c.dtype.type(self.limit)) for c in self.hi]
         return Spans(lo, hi, self.limit)
+
+    def transpose(self) -> Spans:
+        """For every key, the set of rows that see it; rows of one axis only.
+
+        A key's run of rows begins where a row sees it and the row before does not, so both ends stand in the
+        differences of neighbouring rows: the cost follows the number of runs.
+        """
+        rows = self.shape[0]
+        nothing = Spans.nothing((1,), self.limit)
+        here, before = Spans.join([self, nothing]), Spans.join([nothing, self])
+        begins, ends = (here & ~before)._pairs(rows + 1), (before & ~here)._pairs(rows + 1)
+        key = begins // (rows + 1)
+        return Spans.from_runs(key, begins % (rows + 1), ends % (rows + 1), (self.limit,), rows)
+
+    def _pairs(self, base: int) -> npt.NDArray[np.int64]:
+        """Every (row, key) of the sets, as the sorted numbers key * base + row."""
+        found = []
+        for lo, hi in self:
+            size = (hi - lo).astype(np.int64)
+            first = np.cumsum(size) - size
+            key = np.arange(size.sum()) + np.repeat(lo - first, size)
+            found.append(key * base + np.repeat(np.arange(len(size)), size))
+        return np.sort(np.concatenate(found))
 
     # -- canonical form -------------------------------------------------------------------------------------------
 

@@ -95,11 +95,11 @@ def measure(mask: Mask, block_size: int) -> Stats:
     if not isinstance(mask, AttentionMask):
         return Stats(**common)  # type: ignore[arg-type]
     blocks = mask.blocks(block_size)
-    sizes["block map"] = sum(a.nbytes for runs in (blocks.touched, blocks.full) for a in (runs.row, runs.lo, runs.hi))
+    sizes["block map"] = blocks.nbytes
     return Stats(
         **common,  # type: ignore[arg-type]
         block_size=block_size,
         blocks=blocks.counts(),
         flops_per_channel=4 * allowed,
-        flops_per_channel_in_blocks=4 * blocks.touched.blocks * block_size**2,
+        flops_per_channel_in_blocks=4 * int(blocks.touched.counts().sum()) * block_size**2,
     )

@@ -124,7 +124,7 @@ def check_backend(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> None:
 
 
 def check_array_fields(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> None:
-    """Array fields may come from the backend, and under `jax.jit` be traced; the mask stays the same."""
+    """Array fields may come from the backend, live on another device, and be traced; the mask stays the same."""
     values = {a.alias: getattr(mask, a.name) for a in type(mask).__attrs_attrs__}
     arrays = {field: array for field, value in values.items() if is_array(value) and (array := host(value)) is not None}
     if not arrays:
@@ -136,6 +136,8 @@ def check_array_fields(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> N
     _equal(other.allowed(), dense, mask, f"allowed() differs with fields from {name}")
     _equal(_to_numpy(other.allowed(name)), dense, mask, f"allowed({name!r}) differs with fields from {name}")
     _equal(_on_grid(other, find_backend("numpy")), dense, mask, f"allows() differs with fields from {name}")
+    if name == "torch":
+        _check_nothing_is_read(item, {field: tensor.to("meta") for field, tensor in fields.items()})
     if name == "jax":
         import jax
 
@@ -144,6 +146,15 @@ def check_array_fields(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> N
         except ConfigError:
             return  # it says that the field must be readable
         _equal(traced, dense, mask, "allowed('jax') differs with traced fields")
+
+
+def _check_nothing_is_read(mask: Any, fields: dict[str, Any]) -> None:
+    """Arrays on another device are waited for by nobody; torch's device "meta" has no values to read at all."""
+    try:
+        elsewhere = attrs.evolve(mask, **fields).allowed("torch", device="meta")
+    except ConfigError:
+        return  # it says that the field must be readable
+    assert elsewhere.shape == mask.shape, f"{mask!r}: fields on another device give shape {tuple(elsewhere.shape)}"
 
 
 def _on_grid(mask: Mask, library: Any) -> Any:

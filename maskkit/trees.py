@@ -11,7 +11,7 @@ from maskkit.item import Item
 from maskkit.registry import registry
 
 OPERATIONS = ("and", "or", "xor", "not")
-_DERIVED = {"array": {"true"}, "view": {"axes"}, "sample": {"index"}}
+_DERIVED = {"array": {"true"}, "view": {"axes"}, "sample": {"index"}, "typed": {"dtype"}}
 """Saved forms of masks that no plugin makes, and what stands beside their key."""
 
 
@@ -92,7 +92,7 @@ class _Reader:
         return combine(key, *parts)
 
     def _derived(self, key: str, node: Mapping[str, Any], path: str) -> Any:
-        """The saved forms of arrays, views and samples of a batch."""
+        """The saved forms of arrays, views, samples of a batch, and masks with a dtype."""
         from maskkit import algebra
 
         own = {name: value for name, value in node.items() if name != key}
@@ -105,6 +105,8 @@ class _Reader:
         base = self._node(node[key], "mask", f"{path}.{key}" if path else key)
         if base is None:
             return None
+        if key == "typed":
+            return algebra.typed(base, own["dtype"])
         return base[own["index"]] if key == "sample" else base[algebra.slices(own["axes"])]
 
 
@@ -122,6 +124,8 @@ def to_dict(obj: Item, /) -> dict[str, Any]:
         return {"view": to_dict(obj.base), "axes": [list(axis) for axis in obj.axes]}
     if isinstance(obj, algebra.Sample):
         return {"sample": to_dict(obj.base), "index": obj.index}
+    if isinstance(obj, algebra.Typed):
+        return {"typed": to_dict(obj.base), "dtype": obj.dtype}
     if isinstance(obj, algebra.ArrayMask):
         return fields_of(obj)
     if not isinstance(obj, Item):

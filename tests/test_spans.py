@@ -86,6 +86,12 @@ def test_chunks_equal_the_whole():
     assert both.row(10) == [(0, 4), (5, 11)]
 
 
+@given(shapes.flatmap(lambda shape: arrays(bool, shape)))
+def test_the_transpose_is_that_of_the_booleans(allowed):
+    seen_by = Spans.from_bool(allowed).transpose()
+    assert seen_by == Spans.from_bool(np.ascontiguousarray(allowed.T))
+
+
 def test_shift_moves_and_loses_what_leaves():
     spans = Spans.from_bool(np.array([[1, 1, 0, 1]], bool)).shift(2).within(4)
     assert spans.row(0) == [(2, 4)]

@@ -24,7 +24,7 @@ class NumPy:
         _check_device(device)
         return np.arange(size)
 
-    def where(self, allowed: Any, shape: tuple[int, ...], on: Any, off: Any, dtype: str) -> npt.NDArray[Any]:
+    def where(self, allowed: Any, shape: tuple[int, ...], on: Any, off: Any, dtype: str) -> Any:
         kind = _dtype(dtype)
         return np.where(np.broadcast_to(allowed, shape), kind.type(on), kind.type(off))
 

@@ -25,14 +25,23 @@ def plot(mask: Mask, ax: Any = None, *, blocked: bool = False, title: str | None
 
 
 def figure(
-    masks: list[Mask], *, blocked: bool = False, title: str | None = None, cmap: Any = None, size: Any = None
+    masks: list[Mask],
+    *,
+    blocked: bool = False,
+    title: str | None = None,
+    cmap: Any = None,
+    size: Any = None,
+    window: bool = False,
 ) -> Any:
-    """A figure that draws masks side by side, of a batch the first few. Pyplot does not know it: nothing to close."""
-    _pyplot()
+    """A figure that draws masks side by side, of a batch the first few.
+
+    Pyplot does not know it, so there is nothing to close; with `window` it does, and `pyplot.show()` shows it.
+    """
+    pyplot = _pyplot()
     from matplotlib.figure import Figure
 
     planes = [(mask, plane) for mask in masks for plane in shares(mask, _MOST_CELLS, _MOST_CELLS)[:_MOST_PLANES]]
-    drawn = Figure(figsize=size or (4.6 * len(planes) + 0.4, 4.9), layout="constrained")
+    drawn = (pyplot.figure if window else Figure)(figsize=size or (4.6 * len(planes) + 0.4, 4.9), layout="constrained")
     for ax, (mask, plane) in zip(drawn.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):
         own = f"{_short(repr(mask))}{f' [{plane.index[0]}]' if plane.index else ''}"
         _draw(plane, ax, mask, blocked, own if title is None or len(planes) > 1 else title, cmap)

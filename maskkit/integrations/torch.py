@@ -28,11 +28,11 @@ def _as_tensor(value: Any, device: Any) -> Any:
     """Masks as booleans that broadcast over (batch, head, query, key); everything else as it is."""
     if not isinstance(value, Mask):
         return value
-    allowed = _allowed(value, str(device)) if value.on_host else value.allowed("torch", device=device)
+    allowed = _allowed(value, str(device)) if value.on_host else value.allowed("torch", "bool", device)
     return allowed[:, None] if allowed.ndim == 3 else allowed
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _allowed(mask: Mask, device: str) -> Any:
     """The booleans; while compiling they are a constant of the graph, and nothing of ours is traced."""
-    return mask.allowed("torch", device=device)
+    return mask.allowed("torch", "bool", device)

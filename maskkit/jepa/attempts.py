@@ -16,6 +16,7 @@ def first_success(
     attempt: Callable[[Ints, Ints], tuple[Array, Bools]],
     most: int,
     spare: Callable[[Ints], Array],
+    likely: bool = False,
 ) -> Array:
     """What the first successful attempt of each sample gives; a sample makes `most` attempts and no more.
 
@@ -27,17 +28,28 @@ def first_success(
             each is good. It must be a function of these two.
         most: attempts of a sample, at least 1.
         spare: takes the rows for whom no attempt was good, and gives their results.
+        likely: whether attempts hardly ever fail, so that small batches need not start with two.
     """
     rows = np.arange(size)
-    found, good = attempt(rows, np.zeros(size, np.int64))
-    left, tried = rows[~good], 1
+    first = 1 if likely or size > _SIDE // 4 else min(2, most)
+    found, good = _side_by_side(rows, range(first), attempt)
+    left, tried = rows[~good], first
     while left.size and tried < most:
-        side = min(most - tried, max(1, _SIDE // left.size))
-        results, good = attempt(np.repeat(left, side), np.tile(np.arange(tried, tried + side), left.size))
-        good = good.reshape(left.size, side)
-        won, first = good.any(axis=1), good.argmax(axis=1)
-        found[left[won]] = results[(np.arange(left.size) * side + first)[won]]
-        left, tried = left[~won], tried + side
+        numbers = range(tried, min(most, tried + max(1, _SIDE // left.size)))
+        results, good = _side_by_side(left, numbers, attempt)
+        found[left[good]] = results[good]
+        left, tried = left[~good], numbers.stop
     if left.size:
         found[left] = spare(left)
     return found
+
+
+def _side_by_side(
+    rows: Ints, numbers: range, attempt: Callable[[Ints, Ints], tuple[Array, Bools]]
+) -> tuple[Array, Bools]:
+    """The first good result of each row, and whether there is one."""
+    if len(numbers) == 1:
+        return attempt(rows, np.full(len(rows), numbers.start))
+    results, good = attempt(rows.repeat(len(numbers)), np.tile(np.array(numbers), len(rows)))
+    good = good.reshape(len(rows), len(numbers))
+    return results[np.arange(0, len(results), len(numbers)) + good.argmax(axis=1)], np.any(good, axis=1)

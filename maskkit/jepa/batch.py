@@ -81,7 +81,7 @@ class MaskBatch:
     @property
     def union(self) -> Any:
         """(B, N) booleans: what is in any target."""
-        return self.given(self._targets.any(axis=1))
+        return self.given(np.any(self._targets, axis=1))
 
     @property
     def arrays(self) -> tuple[Bools, Bools]:

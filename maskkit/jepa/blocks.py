@@ -1,107 +1,209 @@
 """Drawing target blocks and a context block: what `multi_block` and `hierarchical` share.
 
-Of a plan whose targets are disjoint, an attempt sets the targets down one after the other, each among all places that the
-ones before leave free, sizes and corners by their laws; then the context block, among those that keep `min_context` tokens
-when the targets are taken out. It fails where no place is left.
+Of a plan whose targets are disjoint, an attempt sets the targets down one after the other, each among all places that
+the ones before leave free, sizes and corners by their laws; then the context block, among those that keep `min_context`
+tokens when the targets are taken out. It fails where no place is left.
 
-**Why it ends.** A sample makes `max_attempts` attempts, of one step for each target; after that it takes an arrangement that
-was found beforehand. There is one: a plan exists only once `maskkit.jepa.packing` has found it. So a draw is at most
-`max_attempts * count` steps and a look-up, and whatever it gives keeps all promises.
+**Why it ends.** A sample makes `max_attempts` attempts, of one step for each target; after that it takes an arrangement
+that was found beforehand. There is one: a plan exists only once `maskkit.jepa.packing` has found it. So a draw is at
+most `max_attempts * count` steps and a look-up, and whatever it gives keeps all promises.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from collections.abc import Callable
+from functools import cache, cached_property
 from itertools import permutations
 
 import numpy as np
 from maskkit.jepa.attempts import first_success
 from maskkit.jepa.batch import MaskBatch
-from maskkit.jepa.counter import Array, Bits, Bools, Floats, Ints, fork, integers, keys, uniform
+from maskkit.jepa.counter import Array, Bits, Bools, Floats, Ints, fork, integers, shuffle, uniform
+from maskkit.jepa.counter import keys as sample_keys
 from maskkit.jepa.grid import apart, free_in
-from maskkit.jepa.placements import Placements, placements
+from maskkit.jepa.placements import placements
 from maskkit.jepa.plans import BlockPlan
 from maskkit.jepa.sizes import Size
 
 _TRIES = 64
 """Tries at a free place on grids that are too large for bitsets."""
-_PERMUTED = 6
-"""Up to so many targets, their orders are tabulated."""
-_SPARES = 1024
-"""Arrangements that are kept for samples whose attempts all fail."""
-_SPARE_BATCH, _SPARE_BATCHES = 2048, 64
+_SPARES, _SPARE_BATCH, _SPARE_BATCHES = 1024, 2048, 64
+"""Arrangements that are kept for samples whose attempts all fail, and how long is looked for them."""
+_FORK_TRIES, _FORK_BLIND, _FORK_SPARE, _FORK_ORDER = 1, 2, 3, 4
 
 
 class Blocks:
-    """Draws what a plan says.
-
-    A row of `places` is the numbers of the places of the targets, and then that of the context block.
-    """
+    """Draws what a plan says. A row of places is the numbers of the places of the targets, then that of the context."""
 
     def __init__(self, plan: BlockPlan) -> None:
         self.plan = plan
         blind = (Size(*plan.blind, 0.0),) if plan.overlap == "legacy" else ()
         self.targets = placements(plan.grid, plan.targets + blind)
         self.contexts = placements(plan.grid, plan.contexts)
-        self._draw = {"disjoint": self._disjoint, "allow": self._allowed, "legacy": self._legacy}[plan.overlap]
+        self._context_is_safe = plan.context_is_safe
+        self._columns = plan.count + 3  # of one attempt: the targets, the context, the context again, the order
 
     def draw(self, keys: Bits) -> MaskBatch:
         """The masks of the samples with these keys."""
-        places = self._draw(keys)
+        places = self._legacy(keys) if self.plan.overlap == "legacy" else self._promised(keys)
         chosen = places[:, :-1]
         targets = self.targets.cells(chosen)
         context = self.contexts.cells(places[:, -1])
         for i in range(self.plan.count):
-            np.greater(context, targets[:, i], out=context)  # and not
-        return MaskBatch(
-            context=context, targets=targets, grid=self.plan.grid, sample_keys=keys, boxes=self.targets.boxes[chosen]
-        )
+            np.greater(context, targets[:, i], out=context)  # context and not target
+        boxes = self.targets.boxes.take(chosen, axis=0)
+        return MaskBatch(context=context, targets=targets, grid=self.plan.grid, sample_keys=keys, boxes=boxes)
 
     @cached_property
     def feasibility(self) -> float:
-        """The share of attempts that succeed."""
+        """The share of attempts that succeed; with the legacy law none is ever refused."""
         if self.plan.overlap == "legacy":
             return 1.0
-        return float(self._attempt(keys(0, 0, np.arange(2048)), np.zeros(2048, np.int64))[1].mean())
+        keys = sample_keys(0, 0, np.arange(2048))
+        return float(self._attempt(keys, np.zeros(2048, np.int64))[1].mean())
 
-    # -- attempts -------------------------------------------------------------------------------------------------
+    # -- what keeps the promises ----------------------------------------------------------------------------------
 
-    def _disjoint(self, keys: Bits) -> Ints:
+    def _promised(self, keys: Bits) -> Ints:
         return first_success(
             len(keys),
             lambda rows, numbers: self._attempt(keys[rows], numbers),
             self.plan.max_attempts,
             lambda rows: self._spare(keys[rows]),
+            likely=self._likely,
         )
 
-    _allowed = _disjoint
+    @cached_property
+    def _likely(self) -> bool:
+        """Whether attempts hardly ever fail."""
+        looked_ahead = self.plan.overlap == "allow" or (self.plan.count <= 4 and self.targets.is_small)
+        return looked_ahead and self._context_is_safe
 
     def _attempt(self, keys: Bits, numbers: Ints) -> tuple[Ints, Bools]:
-        """Places for each row, and whether they keep the promises. An attempt has `count + 2` columns of its own."""
+        """Places, and whether they keep the promises, for attempts with these numbers."""
         count = self.plan.count
-        numbers_in_01 = uniform(keys, numbers * (count + 2), count + 2)
+        places = np.empty((len(keys), count + 1), np.int64)
+        chances = uniform(keys, numbers * self._columns, self._columns)
         if self.plan.overlap == "allow":
-            targets, good = self.targets.draw(numbers_in_01[:, :count]), np.ones(len(keys), np.bool_)
+            targets, good = self.targets.draw(chances[:, :count]), None
         else:
-            targets, good = self._arrange(keys, numbers, numbers_in_01)
-            targets = _relabelled(targets, numbers_in_01[:, count + 1])
-        context, enough = self._context(targets, numbers_in_01[:, count])
-        return np.column_stack([targets, context]), good & enough
+            arrange = self._arrange if self.targets.has_bitsets else self._arrange_by_trying
+            targets, good = arrange(keys, numbers, chances)
+            targets = _relabelled(targets, keys, chances[:, -1])
+        context, enough = self._context(targets, chances[:, count:])
+        places[:, :count], places[:, count] = targets, context
+        return places, enough if good is None else good & enough
 
-    def _arrange(self, keys: Bits, numbers: Ints, numbers_in_01: Floats) -> tuple[Ints, Bools]:
-        """Disjoint targets (R, T), in the order in which they were set down, and whether all found a place."""
-        if not self.targets.has_bitsets:
-            return self._arrange_large(keys, numbers)
-        targets = np.empty((len(keys), self.plan.count), np.int64)
-        done = self.targets.first(targets, numbers_in_01)
-        good = targets[:, 0] >= 0
-        free = self.targets.free[targets[:, 0]]
-        for i in range(1, done):
-            free &= self.targets.free[targets[:, i]]
-        for i in range(done, self.plan.count):
-            if i > done:
-                free &= self.targets.free[targets[:, i - 1]]
-            targets[:, i], found = self.targets.pick(free, numbers_in_01[:, i])
-            good &= found
+    def _arrange(self, keys: Bits, numbers: Ints, chances: Floats) -> tuple[Ints, Bools]:
+        """Disjoint targets in the order in which they were set down (R, T), and whether all found a place."""
+        count, places = self.plan.count, self.targets
+        targets = np.empty((len(keys), count), np.int64)
+        good = np.ones(len(keys), np.bool_)
+        opening = places.opening(count) if count > 1 else None
+        if opening is None:
+            targets[:, 0] = places.draw(chances[:, 0])
+        else:
+            index = opening.running.searchsorted(chances[:, 0], side="right")
+            targets[:, :2] = opening.places.take(index, axis=0)
+        free = places.free.take(targets[:, 0], axis=0)
+        for i in range(1, count):
+            if i == 2 and opening is not None and opening.third is not None:
+                targets[:, 2], _ = places.pick(opening.third.take(index, axis=0), chances[:, 2])
+            elif i >= 2 or opening is None:
+                targets[:, i], found = places.pick(free, chances[:, i])
+                good &= found
+            if i + 1 < count:
+                free &= places.free.take(targets[:, i], axis=0)
         return targets, good
+
+    def _arrange_by_trying(self, keys: Bits, numbers: Ints, chances: Floats) -> tuple[Ints, Bools]:
+        """The same for large grids: each target tries 64 random places, which all but surely finds a free one."""
+        count = self.plan.count
+        keys = fork(keys, _FORK_TRIES)
+        targets = np.zeros((len(keys), count), np.int64)
+        for i in range(count):
+            columns = (numbers * count + i) * _TRIES
+            targets[:, i] = self._first_free(keys, columns, targets[:, :i], _TRIES, lambda rows: np.full(len(rows), -1))
+        return targets, np.all(targets >= 0, axis=1)
+
+    def _first_free(self, keys: Bits, columns: Ints, before: Ints, tries: int, spare: Callable[[Ints], Array]) -> Ints:
+        """The first of so many random places that leaves the places `before` (R, i) alone."""
+        boxes = self.targets.boxes
+        standing = boxes[before]
+
+        def attempt(rows: Ints, numbers: Ints) -> tuple[Ints, Bools]:
+            place = self.targets.draw(uniform(keys[rows], columns[rows] + numbers, 1)[:, 0])
+            return place, np.all(apart(boxes[place][:, None], standing[rows]), axis=1)
+
+        return first_success(len(keys), attempt, tries, spare)
+
+    def _context(self, targets: Ints, chances: Floats) -> tuple[Ints, Bools]:
+        """A context block by its law, among those that keep enough beside the targets; and whether there is one."""
+        context, good = self.contexts.draw(chances[:, 0]), np.ones(len(targets), np.bool_)
+        if self._context_is_safe:
+            return context, good
+        free = ~np.any(self.targets.cells(targets), axis=1)
+        poor = np.flatnonzero((free & self.contexts.cells(context)).sum(axis=1) < self.plan.min_context)
+        for rows in np.array_split(poor, -(-len(poor) // 64)) if len(poor) else ():
+            room = free_in(free[rows], self.plan.grid, self.contexts.boxes)
+            running = np.cumsum((room >= self.plan.min_context) * self.contexts.weights, axis=1)
+            chance = (chances[rows, 1] * running[:, -1])[:, None]
+            context[rows] = np.minimum((running <= chance).sum(axis=1), running.shape[1] - 1)
+            good[rows] = running[:, -1] > 0
+        return context, good
+
+    # -- when all attempts have failed ----------------------------------------------------------------------------
+
+    def _spare(self, keys: Bits) -> Ints:
+        """Arrangements found beforehand, one at random for each sample."""
+        return self._spares[integers(fork(keys, _FORK_SPARE), 0, 1, len(self._spares))[:, 0]]
+
+    @cached_property
+    def _spares(self) -> Ints:
+        """Arrangements (M, T + 1) that keep the promises: the one known, and those of many attempts. Of no seed."""
+        found = [self._known()]
+        for batch in range(_SPARE_BATCHES):
+            keys = sample_keys(0, 0, np.arange(batch * _SPARE_BATCH, (batch + 1) * _SPARE_BATCH))
+            places, good = self._attempt(keys, np.zeros(_SPARE_BATCH, np.int64))
+            found.append(places[good])
+            if sum(map(len, found)) > _SPARES:
+                break
+        return np.concatenate(found)[:_SPARES]
+
+    def _known(self) -> Ints:
+        """The arrangement that the plan came with, and the context that keeps most."""
+        boxes = np.array(self.plan.known)
+        targets = [int(np.flatnonzero((self.targets.boxes == box).all(axis=1))[0]) for box in boxes]
+        free = ~np.any(self.targets.cells(np.array([targets])), axis=1)
+        return np.array([[*targets, int(free_in(free, self.plan.grid, self.contexts.boxes).argmax())]])
+
+    # -- the law of the first implementation ----------------------------------------------------------------------
+
+    def _legacy(self, keys: Bits) -> Ints:
+        """Each target makes `max_attempts` tries; then a block of fixed size is set down without a look."""
+        count, tries = self.plan.count, self.plan.max_attempts
+        blind = np.flatnonzero(self.targets.real & (self.targets.weights == 0))
+        corners = integers(fork(keys, _FORK_BLIND), 0, count, len(blind))
+        places = np.zeros((len(keys), count + 1), np.int64)
+        for i in range(count):
+            columns = np.full(len(keys), i * tries)
+            blindly = blind[corners[:, i]]
+            places[:, i] = self._first_free(keys, columns, places[:, :i], tries, blindly.__getitem__)
+        places[:, count] = self.contexts.draw(uniform(keys, count * tries, 1)[:, 0])
+        return places
+
+
+def _relabelled(targets: Ints, keys: Bits, chance: Floats) -> Ints:
+    """The targets of each row in random order: the last ones set down are nearer to the rim."""
+    count = targets.shape[1]
+    if count > 6:
+        return np.take_along_axis(targets, shuffle(fork(keys, _FORK_ORDER), 0, count), axis=1)
+    order = _orders(count).take((chance * math.factorial(count)).astype(np.int64), axis=0)
+    order += np.arange(0, targets.size, count)[:, None]
+    return targets.ravel().take(order)
+
+
+@cache
+def _orders(count: int) -> Ints:
+    return np.array(list(permutations(range(count))))

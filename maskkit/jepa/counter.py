@@ -1,8 +1,9 @@
 """Random numbers that are addressed, not drawn in turn: (seed, epoch, sample, column) gives the number.
 
-No state and no global generator: the masks of a sample do not depend on the batch, worker or rank that asks for them, nor
-on what was asked before. `keys` gives every sample of a batch its key; all else turns keys and column numbers into numbers,
-for whole batches at once. A column must be used for one purpose only; `fork` gives keys whose columns are all fresh.
+No state and no global generator: the masks of a sample do not depend on the batch, worker or rank that asks for them,
+nor on what was asked before. `keys` gives every sample of a batch its key; all else turns keys and column numbers into
+numbers, for whole batches at once. A column must be used for one purpose only; `fork` gives keys whose columns are all
+fresh.
 
 The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators",
 section 4, with Stafford's constants): a key is a stream of that generator, a column is a position in it.
@@ -10,6 +11,7 @@ section 4, with Stafford's constants): a key is a stream of that generator, a co
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
-_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_STEP = np.uint64(_GOLDEN)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_TWELVE, _TWENTY_SEVEN, _THIRTY, _THIRTY_ONE = map(np.uint64, (12, 27, 30, 31))
 _WORD = 2**64 - 1
 
 
@@ -34,13 +38,15 @@ def keys(seed: int, epoch: int, ids: npt.ArrayLike) -> Bits:
         epoch: an integer, `>= 0`.
         ids: (B,) sample numbers, `>= 0`.
     """
-    start = _mix_one(_mix_one(seed + _GOLDEN) + epoch * _GOLDEN)
-    return _mix(np.asarray(ids).astype(np.uint64) * np.uint64(_GOLDEN) + np.uint64(start))
+    words = np.asarray(ids).astype(np.uint64)
+    words *= _STEP
+    words += _start(seed, epoch)
+    return _mix(words)
 
 
 def fork(keys: Bits, number: int) -> Bits:
     """Other keys for the same samples, one set for each `number` (`0 .. 2**32 - 1`)."""
-    return _mix(keys ^ np.uint64(_mix_one((number + 1) * _SECOND)))
+    return _mix(keys ^ _salt(number))
 
 
 def bits(keys: Bits, first: Any, count: int) -> Bits:
@@ -48,9 +54,10 @@ def bits(keys: Bits, first: Any, count: int) -> Bits:
 
     `first` is an integer, or an integer array (B,) where samples use different columns.
     """
-    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    steps = np.arange(1, count + 1, dtype=np.uint64)
+    steps *= _STEP
     if isinstance(first, np.ndarray):
-        keys = keys + first.astype(np.uint64) * np.uint64(_GOLDEN)
+        keys = keys + first.astype(np.uint64) * _STEP
     elif first:
         steps += np.uint64(first * _GOLDEN & _WORD)
     return _mix(keys[:, None] + steps)
@@ -58,18 +65,22 @@ def bits(keys: Bits, first: Any, count: int) -> Bits:
 
 def uniform(keys: Bits, first: Any, count: int) -> Floats:
     """Numbers in [0, 1), 52 bits fine, so that `x * uniform` stays below `x` for every positive x: (B, count)."""
-    return (bits(keys, first, count) >> np.uint64(12)) * 2.0**-52
+    words = bits(keys, first, count)
+    words >>= _TWELVE
+    return words.astype(np.float64) * 2.0**-52
 
 
 def between(keys: Bits, first: Any, count: int, low: npt.ArrayLike, high: npt.ArrayLike) -> Floats:
     """Numbers uniform in [low, high): (B, count); the ends broadcast against that."""
-    low = np.asarray(low, np.float64)
-    return low + (np.asarray(high, np.float64) - low) * uniform(keys, first, count)
+    start = np.asarray(low, np.float64)
+    numbers: Floats = start + (np.asarray(high, np.float64) - start) * uniform(keys, first, count)
+    return numbers
 
 
 def integers(keys: Bits, first: Any, count: int, size: npt.ArrayLike) -> Ints:
     """Integers uniform in `0 .. size - 1`: (B, count); `size` (below 2**31) broadcasts against that."""
-    return (uniform(keys, first, count) * np.asarray(size)).astype(np.int64)
+    numbers: Ints = (uniform(keys, first, count) * np.asarray(size)).astype(np.int64)
+    return numbers
 
 
 def shuffle(keys: Bits, first: Any, size: int) -> Ints:
@@ -113,13 +124,25 @@ def _distinct(keys: Bits, first: Any, size: int) -> Bits:
 
 def _mix(words: Bits) -> Bits:
     """The finaliser, in place."""
-    words ^= words >> np.uint64(30)
-    words *= np.uint64(_FIRST)
-    words ^= words >> np.uint64(27)
-    words *= np.uint64(_SECOND)
-    words ^= words >> np.uint64(31)
+    words ^= words >> _THIRTY
+    words *= _FIRST
+    words ^= words >> _TWENTY_SEVEN
+    words *= _SECOND
+    words ^= words >> _THIRTY_ONE
     return words
 
 
-def _mix_one(word: int) -> int:
-    return int(_mix(np.array([word & _WORD], np.uint64))[0])
+@lru_cache(maxsize=256)
+def _start(seed: int, epoch: int) -> np.uint64:
+    """Where the keys of a seed and epoch begin."""
+    return _mix_one(int(_mix_one(seed + _GOLDEN)) + epoch * _GOLDEN)
+
+
+@lru_cache(maxsize=256)
+def _salt(number: int) -> np.uint64:
+    return _mix_one((number + 1) * int(_SECOND))
+
+
+def _mix_one(word: int) -> np.uint64:
+    mixed: np.uint64 = _mix(np.array([word & _WORD], np.uint64))[0]
+    return mixed

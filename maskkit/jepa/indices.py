@@ -23,8 +23,9 @@ class Indices(NamedTuple):
         context_valid: (B, K) booleans, False on padding. Mask padding as keys, and leave it out of losses and means.
         targets: (B, T, K') token numbers.
         targets_valid: (B, T, K') booleans.
-        restore: (B, N) where each token has gone: below K its column in `context`, else K + its rank among the tokens that
-            are not in the context. `take_along(concatenate([encoded, mask_tokens]), restore)` is the whole grid again.
+        restore: (B, N) where each token has gone: below K its column in `context`, else K + its rank among the tokens
+            that are not in the context. `take_along(concatenate([encoded, mask_tokens]), restore)` is the whole grid
+            again.
     """
 
     context: Any
@@ -41,12 +42,12 @@ def to_indices(
 
     Args:
         batch: the masks.
-        count: of context tokens: "max", the most of any sample, others padded; "min", the fewest, others trimmed; "exact",
-            all samples must have the same number; or a number, to pad or trim to, which makes shapes static.
+        count: of context tokens: "max", the most of any sample, others padded; "min", the fewest, others trimmed;
+            "exact", all samples must have the same number; or a number, to pad or trim to, which makes shapes static.
         target_count: the same for targets; None is `count`, or "max" where that is a number.
         trim: which tokens are given up where there are too many: "random" ones, drawn from the sample's key, so that no
-            part of the grid is favoured; or those at the "end", as I-JEPA and V-JEPA do, which hides the bottom rows or the
-            last frames from the model.
+            part of the grid is favoured; or those at the "end", as I-JEPA and V-JEPA do, which hides the bottom rows or
+            the last frames from the model.
         num_prefix_tokens: tokens such as CLS and registers that stand before the grid: they are put first into the
             context, and all numbers are shifted by that many.
         pad: the token number on padding. 0 can be gathered like any other; -1 shows where padding is used by mistake.

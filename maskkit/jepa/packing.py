@@ -16,7 +16,9 @@ _STEPS = 100_000
 """Rectangles that the search sets down before it gives up, about a quarter of a second."""
 
 
-def packings(grid: tuple[int, int], sizes: Sequence[Size], count: int, around: Box | None = None, steps: int = _STEPS) -> Iterator[list[Box]]:
+def packings(
+    grid: tuple[int, int], sizes: Sequence[Size], count: int, around: Box | None = None, steps: int = _STEPS
+) -> Iterator[list[Box]]:
     """Arrangements of `count` disjoint rectangles of these sizes: boards of equal ones first, then mixed ones.
 
     Where this ends without one, there is none; or there is one that a search of so many steps does not find.

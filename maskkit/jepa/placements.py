@@ -1,8 +1,8 @@
 """All places that a block can take on a grid, numbered, so that drawing a block is drawing a number.
 
-The sizes are few (`maskkit.jepa.sizes`), so are the places: 341 for targets of 15-20 % on a 14 x 14 grid. Each place has
-a bitset of the places that it leaves free. What k blocks leave free is the AND of their k bitsets, its weighted number of
-bits is the chance that a random block would fit, and one uniform number picks one of those bits. This is the law of
+The sizes are few (`maskkit.jepa.sizes`), so are the places: 341 for targets of 15-20 % on a 14 x 14 grid. Each place
+has a bitset of the places that it leaves free. What k blocks leave free is the AND of their k bitsets, its weighted
+number of bits is the chance that a random block would fit, and one uniform number picks one of those bits: the law of
 "draw a size and a corner until the block is free", without drawing again.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from maskkit.jepa.counter import Array, Bits, Bools, Floats, Ints
@@ -22,8 +23,22 @@ _TABLE_BYTES = 16 * 2**20
 """The most that the table of painted places may take; more are painted one by one."""
 _BITSET_PLACES = 3000
 """Up to here bitsets are made (a megabyte); a grid with more places is so large that drawing again is cheaper."""
-_PAIR_PLACES = 800
+_PAIR_PLACES = 640
 """Up to here the law of the first two blocks is tabulated."""
+
+
+class Opening(NamedTuple):
+    """The first two of several disjoint blocks.
+
+    Attributes:
+        running: (pairs,) running probabilities of the pairs that there are, up to 1.
+        places: (pairs, 2).
+        third: (pairs, words) what the third may be, so that a fourth fits; None where nothing is looked ahead.
+    """
+
+    running: Floats
+    places: Ints
+    third: Bits | None
 
 
 class Placements:
@@ -52,6 +67,7 @@ class Placements:
         self.real = self.boxes[:, 2] > 0
         self._running = np.cumsum(self.weights)
         self._running /= self._running[-1]
+        self._openings: dict[int, Opening] = {}
 
     # -- one block ------------------------------------------------------------------------------------------------
 
@@ -76,44 +92,82 @@ class Placements:
         """Whether `free` and `pick` can be used."""
         return len(self.boxes) <= _BITSET_PLACES
 
+    @property
+    def is_small(self) -> bool:
+        """Whether `opening` can be used."""
+        return len(self.boxes) <= _PAIR_PLACES
+
     @cached_property
     def free(self) -> Bits:
         """(places, words): bit p of row i says that places i and p share no token."""
         rows = [np.packbits(apart(box, self.boxes) & self.real, bitorder="little") for box in self.boxes]
-        return np.stack(rows).view("<u8").astype(np.uint64)
-
-    @cached_property
-    def everywhere(self) -> Bits:
-        """(words,): the bitset of all places."""
-        return np.packbits(self.real, bitorder="little").view("<u8").astype(np.uint64)
+        bitsets = np.stack(rows).view("<u8").astype(np.uint64)
+        bitsets[~self.real] = 0
+        return bitsets
 
     @cached_property
     def _word_weights(self) -> Floats:
         return self.weights[::_WORD]
 
     def pick(self, free: Bits, uniform: Floats) -> tuple[Ints, Bools]:
-        """One place of each bitset, by weight: bitsets (R, words), numbers (R,) -> places (R,), whether there was one."""
-        rows = np.arange(len(free))
+        """One place of each bitset (R, words), by weight and a number in [0, 1): places (R,), whether there was one."""
+        words = free.shape[1]
         counts = np.bitwise_count(free)
-        running = np.cumsum(counts * self._word_weights, axis=1)
+        running = (counts * self._word_weights).cumsum(axis=1)
         total = running[:, -1]
         target = uniform * total
-        word = np.minimum((running <= target[:, None]).sum(axis=1), free.shape[1] - 1)
-        count, weight = counts[rows, word].astype(np.int64), self._word_weights[word]
-        rank = ((target - running[rows, word]) / weight + count).astype(np.int64)
-        return word * _WORD + _nth_bit(free[rows, word], np.clip(rank, 0, np.maximum(count - 1, 0))), total > 0
+        word = (running > target[:, None]).argmax(axis=1)
+        flat = np.arange(0, free.size, words)
+        flat += word
+        count = counts.ravel().take(flat)
+        rank = ((target - running.ravel().take(flat)) / self._word_weights.take(word) + count).astype(np.int64)
+        np.minimum(rank, count - np.uint8(1), out=rank)  # rounding may have reached the count
+        return word * _WORD + _nth_bit(free.ravel().take(flat), rank), total > 0
 
-    @cached_property
-    def pairs(self) -> tuple[Floats, Array] | None:
-        """The law of two disjoint blocks: running probabilities, and their places (pairs, 2); short of 1 by what fails."""
-        if len(self.boxes) > _PAIR_PLACES:
+    def opening(self, count: int) -> Opening | None:
+        """How `count` disjoint blocks begin; None where that is too much to tabulate.
+
+        The law is that of blocks set down one after the other, starting over where one finds no place. Of two, three or
+        four blocks the chance of each pair to be completed is known here, so that nothing is ever started over.
+        """
+        if not self.is_small:
             return None
-        apart = np.unpackbits(self.free.view(np.uint8), axis=1, bitorder="little").astype(np.bool_)
-        joint = apart * self.weights
-        room = joint.sum(axis=1, keepdims=True)
-        joint *= np.divide(self.weights[:, None], room, out=np.zeros_like(room), where=room > 0)
-        found = np.argwhere(joint > 0)
-        return np.cumsum(joint[joint > 0]), found
+        if count not in self._openings:
+            self._openings[count] = self._tabulate(count)
+        return self._openings[count]
+
+    def _tabulate(self, count: int) -> Opening:
+        clear = np.unpackbits(self.free.view(np.uint8), axis=1, bitorder="little").astype(np.float64)
+        single = clear @ self.weights
+        inverse = np.divide(1, single, out=np.zeros_like(single), where=single > 0)
+        joint = clear * np.outer(self.weights, self.weights) * (inverse[:, None] + inverse)
+        first, second = np.nonzero(np.triu(joint))
+        weights, third = joint[first, second], None
+        if count > 2:
+            beside = self._weight(self.free[first] & self.free[second])
+            weights *= beside > 0
+        if count == 4:
+            third = np.concatenate([self._completable(i) for i in np.flatnonzero(self.real).tolist()])
+            weights *= np.divide(self._weight(third), beside, out=np.zeros_like(beside), where=beside > 0)
+        possible = weights > 0
+        running = np.cumsum(weights[possible])
+        places = np.column_stack([first, second])[possible]
+        return Opening(running / running[-1], places, None if third is None else third[possible])
+
+    def _weight(self, bitsets: Bits) -> Floats:
+        weights: Floats = np.bitwise_count(bitsets) @ self._word_weights
+        return weights
+
+    def _completable(self, i: int) -> Bits:
+        """For each place j > i apart from i: the bitset of the k apart from both that leave a place for a fourth."""
+        near = np.flatnonzero(np.unpackbits(self.free[i].view(np.uint8), bitorder="little"))
+        later = near[near > i]
+        fourth = np.zeros((len(later), len(near)), np.uint64)
+        for word in (self.free & self.free[i]).T:
+            fourth |= word[later, None] & word[near]
+        found = np.zeros((len(later), len(self.boxes)), np.bool_)
+        found[:, near] = fourth > 0
+        return np.packbits(found, axis=1, bitorder="little").view("<u8").astype(np.uint64) & self.free[later]
 
 
 @lru_cache(maxsize=32)
@@ -136,8 +190,11 @@ def _nth_bit(words: Bits, rank: Ints) -> Ints:
     parts = words.view(np.uint8).reshape(-1, 8)
     if sys.byteorder == "big":
         parts = parts[:, ::-1]
-    running = np.cumsum(np.bitwise_count(parts), axis=1, dtype=np.int64)
-    byte = np.minimum((running <= rank[:, None]).sum(axis=1), 7)
-    rows = np.arange(len(words))
-    within = rank - running[rows, byte] + np.bitwise_count(parts[rows, byte])
-    return byte * 8 + _SELECT[parts[rows, byte], np.clip(within, 0, 7)]
+    counts = np.bitwise_count(parts)
+    running = counts.cumsum(axis=1, dtype=np.uint8)
+    byte = (running > rank[:, None]).argmax(axis=1)
+    flat = np.arange(0, parts.size, 8)
+    flat += byte
+    within = rank - running.ravel().take(flat) + counts.ravel().take(flat)
+    position: Ints = byte * 8 + _SELECT[parts.ravel().take(flat), within]
+    return position

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 from attrs import field, frozen
 from maskkit.errors import ConfigError
+from maskkit.jepa.counter import Bools
 from maskkit.jepa.grid import block_places, free_in, paint, shown
 from maskkit.jepa.packing import Box, packings
 from maskkit.jepa.sizes import (
@@ -105,14 +106,16 @@ class BlockRequest:
         contexts = (rounded_sizes if legacy else context_sizes)(self.grid, self.context_scale, self.aspect)
         tokens = self.grid[0] * self.grid[1]
         if self.count > tokens:
-            raise ConfigError(f"num_target_masks must be at most {tokens} on a {shown(self.grid)} grid, got {self.count}")
+            raise ConfigError(
+                f"num_target_masks must be at most {tokens} on a {shown(self.grid)} grid, got {self.count}"
+            )
         if not targets:
             raise ConfigError(self._no_size())
         if not contexts:
             (low, high), _ = nearest_ranges(self.grid, self.context_scale, (0.0, math.inf))
             raise ConfigError(
-                f"context_scale: no rectangle of a {shown(self.grid)} grid covers {_percent(self.context_scale)} of it, "
-                f"got {self.context_scale}; the nearest range that one does is ({low:g}, {high:g})"
+                f"context_scale: no rectangle of a {shown(self.grid)} grid covers {_percent(self.context_scale)} of "
+                f"it, got {self.context_scale}; the nearest range that one does is ({low:g}, {high:g})"
             )
         known = [] if legacy else self._arrangement(targets, contexts, overlap)
         return BlockPlan(
@@ -132,7 +135,7 @@ class BlockRequest:
         sizes = sizes_inside(self.grid, self.target_scale, self.aspect)
         most = max((size.area for size in sizes), default=0)
         largest = [size for size in sizes if size.area == most]
-        if self.count == 1 or next(packings(self.grid, largest, self.count, steps=0), None):
+        if not sizes or self.count == 1 or next(packings(self.grid, largest, self.count, steps=0), None):
             return False
         for h, w, _ in largest:
             for y, x in np.ndindex(self.grid[0] - h + 1, self.grid[1] - w + 1):
@@ -169,9 +172,9 @@ class BlockRequest:
         if best < 0:
             raise ConfigError(self._no_room())
         raise ConfigError(
-            f"min_context must be at most {best} beside {self.count} targets of {_percent(self.target_scale)} on a "
-            f"{shown(self.grid)} grid, got {self.min_context}; or lower num_target_masks or {self.scale_name}, or raise "
-            f"context_scale"
+            f"min_context: {self.count} targets of {_percent(self.target_scale)} on a {shown(self.grid)} grid leave a "
+            f"context of {best} patches at most, got {self.min_context}; lower it to that, lower num_target_masks or "
+            f"{self.scale_name}, or raise context_scale"
         )
 
     def _found(self, sizes: Sequence[Size], count: int) -> Iterator[list[Box]]:
@@ -179,7 +182,7 @@ class BlockRequest:
 
     def _room(self, boxes: Sequence[Box], contexts: Sequence[Size]) -> int:
         """The most tokens that a context block keeps beside these targets."""
-        taken = paint(np.array(boxes), self.grid).any(axis=0)
+        taken: Bools = np.any(paint(np.array(boxes), self.grid), axis=0)
         corners = np.concatenate([block_places(self.grid, size.height, size.width) for size in contexts])
         return int(free_in(~taken[None], self.grid, corners).max())
 
@@ -187,8 +190,8 @@ class BlockRequest:
         (low, high), aspect = nearest_ranges(self.grid, self.target_scale, self.aspect)
         with_aspect = "" if aspect == self.aspect else f" with aspect_ratio_range=({aspect[0]:g}, {aspect[1]:g})"
         return (
-            f"{self.scale_name}: no rectangle of a {shown(self.grid)} grid covers {_percent(self.target_scale)} of it with "
-            f"width / height in {self.aspect}, got {self.target_scale}; the nearest range that one does is "
+            f"{self.scale_name}: no rectangle of a {shown(self.grid)} grid covers {_percent(self.target_scale)} of it "
+            f"with width / height in {self.aspect}, got {self.target_scale}; the nearest range that one does is "
             f"({low:g}, {high:g}){with_aspect}"
         )
 

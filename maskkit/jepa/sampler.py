@@ -9,7 +9,7 @@ import numpy as np
 from maskkit.configs import build
 from maskkit.errors import ConfigError
 from maskkit.item import Strategy
-from maskkit.jepa.batch import MaskBatch, concatenate
+from maskkit.jepa.batch import concatenate
 from maskkit.jepa.counter import Bits
 from maskkit.jepa.counter import keys as sample_keys
 from maskkit.validators import is_integer
@@ -21,8 +21,8 @@ _CHUNK = 2048
 class Sampler:
     """Draws masks. Subclasses define `draw`, set `config_class`, and prepare their tables in `prepare`.
 
-    The masks of a sample are a function of (seed, epoch, sample id) alone, for strategies with a schedule also of the step.
-    Calling the sampler takes the next ids in turn; that cursor is its only state.
+    The masks of a sample are a function of (seed, epoch, sample id) alone, for strategies with a schedule also of the
+    step. Calling the sampler takes the next ids in turn; that cursor is its only state.
 
     Class attributes:
         config_class: the strategy's config, so that the sampler can be made from its parameters too.
@@ -104,9 +104,13 @@ class Sampler:
         self.calls += 1
         return drawn
 
+    def example(self, size: int) -> dict[str, Any]:
+        """What `sample` must be given besides ids, made up for so many samples; most strategies need nothing."""
+        return {}
+
     def preview(self, count: int = 1) -> Any:
-        """The masks of the first few samples, for pictures and figures; strategies that need more than ids invent it."""
-        return self.sample(range(count), step=0)
+        """The masks of the first few samples at step 0, for pictures and figures."""
+        return self.sample(range(count), step=0, **self.example(count))
 
     # -- state ----------------------------------------------------------------------------------------------------
 

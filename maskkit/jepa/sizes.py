@@ -1,7 +1,7 @@
 """Which sizes a block can have on a grid, and how likely each is.
 
-A block is asked for by its area, as a share of the grid, and its aspect, width / height. On a grid both come in steps, so
-the law of sizes is a short table, and can be computed exactly: with s and a uniform in their ranges,
+A block is asked for by its area, as a share of the grid, and its aspect, width / height. On a grid both come in steps,
+so the law of sizes is a short table, and can be computed exactly: with s and a uniform in their ranges,
 `h = round(sqrt(s * H * W / a))` and `w = round(h * a)`.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 _SLACK = 1e-9
@@ -113,8 +114,8 @@ def _widened(bounds: Range) -> Range:
 def _probability(h: int, w: int, tokens: int, scale: Range, aspect: Range) -> float:
     """The probability that h and w come out of the rounding.
 
-    For a given aspect, h asks the scale into an interval whose ends are proportional to the aspect; w asks the aspect into
-    an interval. The length of the first is piecewise linear, so the trapezoid rule between its kinks is exact.
+    For a given aspect, h asks the scale into an interval whose ends are proportional to the aspect; w asks the aspect
+    into an interval. The length of the first is piecewise linear, so the trapezoid rule between its kinks is exact.
     """
     low = aspect[0] if h == 0 else max(aspect[0], (w - 0.5) / h)
     high = aspect[1] if h == 0 else min(aspect[1], (w + 0.5) / h)
@@ -125,8 +126,10 @@ def _probability(h: int, w: int, tokens: int, scale: Range, aspect: Range) -> fl
     def length(a: float) -> float:
         return max(0.0, min(scale[1], slopes[1] * a) - max(scale[0], slopes[0] * a))
 
-    kinks = sorted({low, high, *(end / slope for end in scale for slope in slopes if slope and low < end / slope < high)})
-    total = sum((length(a) + length(b)) * (b - a) / 2 for a, b in zip(kinks, kinks[1:], strict=False))
+    kinks = sorted(
+        {low, high, *(end / slope for end in scale for slope in slopes if slope and low < end / slope < high)}
+    )
+    total = sum((length(a) + length(b)) * (b - a) / 2 for a, b in pairwise(kinks))
     return total / (scale[1] - scale[0]) / (aspect[1] - aspect[0])
 
 

@@ -19,12 +19,12 @@ def mask_statistics(context: Any, targets: Any) -> dict[str, float]:
         `context_coverage_mean`, `_std`, `_min`, `_max`: the share of tokens in the context, over samples.
         `target_coverage_mean`, `_std`, `_min`, `_max`: the share of tokens in a target, over samples and targets.
         `union_coverage_mean`: the share of tokens in any target of a sample.
-        `overlap_mean`, `overlap_max`: the share of a target that is in the context too, over targets that are not empty.
+        `overlap_mean`, `overlap_max`: the share of a target that is in the context too, over targets not empty.
         `target_overlap_mean`, `_max`: the share of a sample's tokens that are in more than one target.
 
         Deviations are those of a sample (divided by the count less one), and 0.0 for a single value.
     """
-    context, targets = _host(context), _host(targets)
+    context, targets = host(context), host(targets)
     share = context.mean(axis=1)
     shares = targets.mean(axis=2).ravel()
     sizes = targets.sum(axis=2)
@@ -51,6 +51,6 @@ def _spread(name: str, values: Array) -> dict[str, float]:
     }
 
 
-def _host(array: Any) -> Bools:
-    """NumPy booleans, from any library and device."""
+def host(array: Any) -> Bools:
+    """Booleans of any library and device as a NumPy array."""
     return np.asarray(array.detach().cpu() if hasattr(array, "cpu") else array).astype(np.bool_, copy=False)

@@ -26,11 +26,12 @@ def masked_softmax(scores: Any, allowed: Any = None) -> Any:
     dtype = keras.backend.standardize_dtype(scores.dtype)
     if dtype in ("float16", "bfloat16"):
         scores = ops.cast(scores, "float32")
-    if allowed is None:
-        return ops.cast(ops.softmax(scores, axis=-1), dtype)
-    scores = ops.where(allowed, scores, ops.cast(_BLOCKED, scores.dtype))
-    highest = ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
-    exponentials = ops.where(allowed, ops.exp(scores - highest), ops.zeros_like(scores))
+    if allowed is not None:
+        scores = ops.where(allowed, scores, ops.cast(_BLOCKED, scores.dtype))
+    highest = ops.stop_gradient(ops.amax(scores, axis=-1, keepdims=True))
+    exponentials = ops.exp(scores - highest)
+    if allowed is not None:
+        exponentials = ops.where(allowed, exponentials, ops.zeros_like(scores))
     total = ops.sum(exponentials, axis=-1, keepdims=True)
     return ops.cast(exponentials / ops.where(total > 0, total, ops.ones_like(total)), dtype)
 
@@ -62,9 +63,20 @@ def attend(
     """
     allowed = allowed or Allowed()
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    if weights or dropout or keras.backend.standardize_dtype(query.dtype) == "float64":
+    if weights or dropout or not _fusible(query, value):
         return _explicit(query, key, value, allowed, scale, dropout)
     return _fused(query, key, value, allowed, scale), None
+
+
+def _fusible(query: Any, value: Any) -> bool:
+    """TensorFlow has no fused kernel (nor Keras' for it a single key head), and float64 would come back as float32.
+
+    JAX's takes values only as wide as the keys.
+    """
+    backend: str = keras.backend.backend()
+    if backend == "tensorflow" or keras.backend.standardize_dtype(query.dtype) == "float64":
+        return False
+    return backend == "torch" or bool(query.shape[-1] == value.shape[-1])
 
 
 def _explicit(
@@ -83,7 +95,7 @@ def _explicit(
 
 
 def _fused(query: Any, key: Any, value: Any, allowed: Allowed, scale: float) -> Any:
-    """Rows that allow nothing go through the kernel as rows that allow everything: finite on every backend, then zero."""
+    """Rows that allow nothing go through the kernel as if they allowed everything: finite everywhere, then zero."""
     if allowed.pairs is None:
         return _kernel(query, key, value, None, allowed.causal, scale)
     pairs = allowed.dense(ops.shape(query)[1], ops.shape(key)[1])

@@ -63,21 +63,28 @@ def project(x: Any, kernel: Any, bias: Any = None, inputs: int = 1) -> Any:
     Returns:
         (..., *outs).
     """
-    ins, outs = tuple(kernel.shape[:inputs]), tuple(kernel.shape[inputs:])
-    lead = tuple(ops.shape(x))[: len(x.shape) - inputs]
-    flat = ops.reshape(x, (*lead, math.prod(ins))) if inputs > 1 else x
-    y = ops.einsum("...i,io->...o", flat, ops.reshape(kernel, (math.prod(ins), math.prod(outs))))
-    if bias is not None:
-        y = y + ops.reshape(bias, (math.prod(outs),))
-    return ops.reshape(y, (*lead, *outs)) if len(outs) > 1 else y
+    axes = "abcdefgh"[: len(kernel.shape)]
+    y = ops.einsum(f"...{axes[:inputs]},{axes}->...{axes[inputs:]}", x, kernel)
+    return y if bias is None else y + bias
+
+
+def widen(x: Any) -> Any:
+    """In float32 at least: what sums many terms or exponentiates is computed so, and cast back."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return ops.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+
+
+def mean(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
+    """The mean over one axis, in float32 at least, which keeps float64 (Keras' own goes through float32)."""
+    size = ops.shape(x)[axis]
+    total = ops.sum(widen(x), axis=axis, keepdims=keepdims)
+    return ops.cast(total / (size if isinstance(size, int) else ops.cast(size, total.dtype)), x.dtype)
 
 
 def rms_norm(x: Any, gain: Any = None, epsilon: float = 1e-5) -> Any:
     """`x / sqrt(mean(x**2) + epsilon)` over the last axis, in float32 at least, times a gain; 0 stays 0."""
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    if dtype in ("float16", "bfloat16"):
-        x = ops.cast(x, "float32")
-    y = ops.cast(x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + epsilon), dtype)
+    wide = widen(x)
+    y = ops.cast(wide * ops.rsqrt(mean(ops.square(wide), keepdims=True) + epsilon), x.dtype)
     return y if gain is None else y * gain
 
 

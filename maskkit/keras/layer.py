@@ -1,4 +1,4 @@
-"""The base of every attention layer: parameters from the light config, masks from every side, weights that start apart."""
+"""The base of every attention layer: parameters from the light config, masks from every side, weights apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskkit import configs
 from maskkit.errors import ConfigError
 from maskkit.item import KERAS_OPTIONS, Attention
 from maskkit.keras.attend import attend
-from maskkit.keras.kernels import by_fans, fresh
+from maskkit.keras.kernels import by_fans, fresh, mean, widen
 from maskkit.keras.masks import with_batch
 from maskkit.mask import AttentionMask, Mask
 from maskkit.validators import message
@@ -26,19 +26,36 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         return ops.zeros_like(inputs) if training and self.rate == 1 else super().call(inputs, training=training)
 
 
+class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
+    """Keras' layer norm over the last axis, which keeps float64 (Keras goes through float32)."""
+
+    def call(self, inputs: Any) -> Any:
+        """Normalised in float32 at least, times `gamma`, plus `beta`."""
+        wide = widen(inputs)
+        centred = wide - mean(wide, keepdims=True)
+        variance = mean(ops.square(centred), keepdims=True)
+        return ops.cast(centred * ops.rsqrt(variance + self.epsilon), inputs.dtype) * self.gamma + self.beta
+
+
 class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
     """Base class: `config_class` is the whole constructor, and every parameter is an attribute of the layer.
 
-    Subclasses define `config_class`, `build` and `call`. An argument of `call` named `attention_mask` takes mask values;
-    arguments `mask` and `<input>_mask` receive the masks that Keras carries along.
+    Subclasses define `config_class`, `build` and `call`. Its arguments `attention_mask` and `mask` take mask values;
+    `mask` and `<input>_mask` receive the masks that Keras carries along.
     """
 
     config_class: ClassVar[type[Attention]]
+    _arguments: ClassVar[list[str]]
+    _mask_sources: ClassVar[dict[str, str]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if hasattr(cls, "config_class"):
             cls.__signature__ = _signature(cls.config_class)
+        names = list(inspect.signature(cls.call).parameters)[1:]
+        cls._arguments = names
+        cls._mask_sources = {"mask": names[0]} if "mask" in names else {}
+        cls._mask_sources |= {f"{name}_mask": name for name in names if f"{name}_mask" in names}
 
     def __init__(self, **params: Any) -> None:
         options = {name: params.pop(name) for name in KERAS_OPTIONS if name in params}
@@ -70,9 +87,11 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As every Keras layer; mask values become arrays before Keras forgets that they are masks."""
-        if "attention_mask" in kwargs and isinstance(kwargs["attention_mask"], Mask):
-            kwargs["attention_mask"] = self._array_of(kwargs["attention_mask"], args[0] if args else None)
-        kwargs.update(self._carried_masks(args, kwargs))
+        given = {**dict(zip(self._arguments, args, strict=False)), **kwargs}
+        for name in ("attention_mask", "mask"):
+            if isinstance(given.get(name), Mask):
+                kwargs[name] = self._array_of(given[name], given[self._arguments[0]])
+        kwargs.update(self._carried_masks(given))
         return super().__call__(*args, **kwargs)
 
     def _array_of(self, mask: Mask, inputs: Any) -> Any:
@@ -83,20 +102,17 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
             )
         return with_batch(mask)
 
-    def _carried_masks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _carried_masks(self, given: dict[str, Any]) -> dict[str, Any]:
         """The masks that the inputs carry, for arguments that were not given.
 
-        Keras fills `mask` only if there is one tensor argument, and so drops it as soon as there is an `attention_mask`.
+        Keras fills `mask` only if there is one tensor argument, and so drops it when there is an `attention_mask` too.
         """
-        names = [name for name in self._call_signature.parameters if name not in ("args", "kwargs")]
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
         found = {}
-        for name in names:
-            source = names[0] if name == "mask" else name.removesuffix("_mask")
-            if name != source and source in given and given.get(name) is None:
-                mask = _map(lambda x: getattr(x, "_keras_mask", None), given[source])
-                if mask is not None and not (isinstance(mask, list) and all(m is None for m in mask)):
-                    found[name] = mask
+        for name, source in self._mask_sources.items():
+            if given.get(name) is None and (inputs := given.get(source)) is not None:
+                masks = [getattr(x, "_keras_mask", None) for x in _listed(inputs)]
+                if any(mask is not None for mask in masks):
+                    found[name] = masks if isinstance(inputs, (list, tuple)) else masks[0]
         return found
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -172,14 +188,14 @@ def dropping(dropout: Dropout | None, training: bool | None) -> Callable[[Any], 
     return lambda weights: dropout(weights, training=True)
 
 
-def _map(function: Callable[[Any], Any], value: Any) -> Any:
-    return [function(v) for v in value] if isinstance(value, (list, tuple)) else function(value)
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _signature(config_class: type[Attention]) -> inspect.Signature:
     """The config's parameters, and Keras'; for `help()` and for completion."""
-    own = inspect.signature(config_class).parameters.values()
-    own = sorted(own, key=lambda p: list(configs.parameters(config_class)).index(p.name))
+    order = list(configs.parameters(config_class))
+    own = sorted(inspect.signature(config_class).parameters.values(), key=lambda p: order.index(p.name))
     options = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in KERAS_OPTIONS)
     return inspect.Signature([*own, *options])
 

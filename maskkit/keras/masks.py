@@ -37,7 +37,12 @@ class Allowed(NamedTuple):
 
 
 def allowed_pairs(
-    attention_mask: Any = None, key_mask: Any = None, use_causal_mask: bool = False, *, queries: Any = None, keys: Any = None
+    attention_mask: Any = None,
+    key_mask: Any = None,
+    use_causal_mask: bool = False,
+    *,
+    queries: Any = None,
+    keys: Any = None,
 ) -> Allowed:
     """The three sources of a mask, ANDed.
 
@@ -73,8 +78,8 @@ def by_rank(mask: Any, name: str = "attention_mask") -> Any:
     if rank == 4:
         return mask
     raise ConfigError(
-        f"Parameter '{name}' must have the shape (batch, keys), (batch, queries, keys) or (batch, heads, queries, keys), "
-        f"got {tuple(mask.shape)}"
+        f"Parameter '{name}' must have the shape (batch, keys), (batch, queries, keys) or "
+        f"(batch, heads, queries, keys), got {tuple(mask.shape)}"
     )
 
 
@@ -94,21 +99,55 @@ def with_batch(mask: Mask) -> Any:
     return array if len(mask.shape) > 2 else array[None]
 
 
+def token_mask(*masks: Any) -> Any:
+    """Which tokens the masks of rank 2 keep, as booleans (batch, tokens); None if there is no such mask.
+
+    In self-attention these are masks of queries too: a dropped token takes no part in what queries decide together.
+    """
+    found = [mask for mask in map(boolean, (m for m in masks if m is not None)) if len(mask.shape) == 2]
+    return ops.logical_and(*found) if len(found) == 2 else (found or [None])[0]
+
+
 def causal_mask(queries: Any, keys: Any) -> Any:
     """Booleans (queries, keys): key `j` is allowed for query `i` if `j <= i`, whatever the two lengths."""
     return ops.arange(keys, dtype="int32")[None, :] <= ops.arange(queries, dtype="int32")[:, None]
 
 
-def pixel_mask(mask: Any, name: str = "attention_mask") -> Any:
-    """A mask of pixels, (batch, height, width) or flat (batch, pixels), as booleans (batch, pixels)."""
+def pixel_mask(mask: Any, name: str = "attention_mask", size: tuple[Any, Any] | None = None) -> Any:
+    """A mask of pixels, (batch, height, width) or flat (batch, pixels), as booleans (batch, pixels).
+
+    Args:
+        mask: a mask value or an array in which non-zero means allowed.
+        name: of the argument, for errors.
+        size: (height, width) of the map, to check the mask against; None (or unknown sizes) checks nothing.
+    """
     mask = boolean(mask, name)
-    if len(mask.shape) == 3:
-        return ops.reshape(mask, (ops.shape(mask)[0], -1))
-    if len(mask.shape) == 2:
-        return mask
-    raise ConfigError(
-        f"Parameter '{name}' must have the shape (batch, height, width) or (batch, pixels), got {tuple(mask.shape)}"
-    )
+    given = tuple(mask.shape)
+    if len(given) not in (2, 3):
+        raise ConfigError(
+            f"Parameter '{name}' must have the shape (batch, height, width) or (batch, pixels), got {given}"
+        )
+    if size and all(isinstance(axis, int) for axis in (*size, *given[1:])):
+        height, width = size
+        if given[1:] not in ((height, width), (height * width,)):
+            raise ConfigError(
+                f"Parameter '{name}' must have the shape (batch, {height}, {width}) or (batch, {height * width}), "
+                f"as the map has, got {given}"
+            )
+    return mask if len(given) == 2 else ops.reshape(mask, (ops.shape(mask)[0], -1))
+
+
+def allowed_pixels(attention_mask: Any = None, mask: Any = None, *, size: tuple[Any, Any] | None = None) -> Any:
+    """The two sources of a mask of pixels, ANDed: booleans (batch, pixels), or None for all.
+
+    Args:
+        attention_mask: as `pixel_mask` takes it.
+        mask: the mask that Keras carries along, likewise.
+        size: (height, width) of the map, to check both against.
+    """
+    given = {"attention_mask": attention_mask, "mask": mask}
+    found = [pixel_mask(value, name, size) for name, value in given.items() if value is not None]
+    return ops.logical_and(*found) if len(found) == 2 else (found or [None])[0]
 
 
 def _refuse_additive(mask: Any, name: str) -> None:
@@ -127,6 +166,6 @@ def _check_size(pairs: Any, queries: Any, keys: Any, name: str) -> None:
     wrong |= isinstance(queries, int) and isinstance(rows, int) and rows not in (1, queries)
     if wrong:
         raise ConfigError(
-            f"Parameter '{name}' is for {rows} queries and {columns} keys, but there are {queries} queries and {keys} keys "
-            "(an array (queries, keys) for the whole batch goes in as array[None])"
+            f"Parameter '{name}' is for {rows} queries and {columns} keys, but there are {queries} queries and "
+            f"{keys} keys (an array (queries, keys) for the whole batch goes in as array[None])"
         )

@@ -1,9 +1,9 @@
 """The conformance kit of attention layers, and golden vectors; for tests.
 
-    from maskkit.keras.testing import check_attention
+from maskkit.keras.testing import check_attention
 
-    def test_contract():
-        check_attention(MyConfig)
+def test_contract():
+    check_attention(MyConfig)
 """
 
 from maskkit.keras.testing.contract import CHECKS as CHECKS

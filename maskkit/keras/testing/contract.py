@@ -64,19 +64,28 @@ def shapes_are_declared(probe: Probe) -> None:
 
 
 def sizes_may_be_unknown(probe: Probe) -> None:
-    """A functional model with unknown sizes gives what the layer gives, at several sizes, also after saving and loading."""
+    """A functional model with unknown sizes gives what the layer gives, at several sizes, also saved and loaded."""
     layer = probe.layer()
     model, loaded = _saved(probe, layer)
     for batch, tokens in ((3, 6), (2, 4)):
         inputs = probe.inputs(B=batch, T=tokens, S=tokens + 1 if probe.cross else tokens, H=tokens, W=5)
         expected = probe.call(layer, inputs)
         _close(arrays(model(inputs, training=False)), expected, probe, "a functional model differs")
-        _close(arrays(loaded(inputs, training=False)), arrays(model(inputs, training=False)), probe, "loading changed it", atol=0)
+        _close(
+            arrays(loaded(inputs, training=False)),
+            arrays(model(inputs, training=False)),
+            probe,
+            "loading changed it",
+            atol=0,
+        )
 
 
 def _saved(probe: Probe, layer: Any) -> tuple[Any, Any]:
     """A functional model around the layer, and the same from a `.keras` file."""
-    inputs = [keras.Input([None if probe.free(a) and a not in "CD" else probe.size(a) for a in axes[1:]]) for axes in probe.ins]
+    inputs = [
+        keras.Input([None if probe.free(a) and a not in "CD" else probe.size(a) for a in axes[1:]])
+        for axes in probe.ins
+    ]
     model = keras.Model(inputs, layer(*inputs))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -137,7 +146,9 @@ def the_future_is_unseen(probe: Probe) -> None:
     before = probe.call(layer, inputs, use_causal_mask=True)
     after = probe.call(layer, _with_noise(inputs, np.arange(tokens)[None] >= t), use_causal_mask=True)
     _close([y[:, :t] for y in after], [y[:, :t] for y in before], probe, "the future is seen")
-    assert not np.allclose(before[0], probe.call(layer, inputs)[0], atol=1e-3), f"{probe.name}: use_causal_mask does nothing"
+    assert not np.allclose(before[0], probe.call(layer, inputs)[0], atol=1e-3), (
+        f"{probe.name}: use_causal_mask does nothing"
+    )
     if "pairs" in probe.masks and probe.config.row_local:
         array = np.tril(np.ones((1, tokens, tokens), bool))
         _close(probe.call(layer, inputs, attention_mask=array), before, probe, "the causal mask as an array differs")
@@ -178,19 +189,20 @@ def mask_values_are_keys(probe: Probe) -> None:
 
 
 def nothing_allowed_is_finite(probe: Probe) -> None:
-    """All, some or no keys allowed: outputs and gradients are finite in every precision; seeing nothing gives the stated value."""
+    """All, some, no keys allowed: finite values and gradients in every precision; nothing seen gives what is stated."""
     if "keys" not in probe.masks:
         return
     inputs = probe.inputs()
     for precision in PRECISIONS:
         layer = probe.layer(biases=False, dtype=precision)
-        keep = np.stack([np.ones(probe.tokens(inputs), bool), probe.some_keys(inputs)[0], np.zeros(probe.tokens(inputs), bool)])
+        keep = np.stack(
+            [np.ones(probe.tokens(inputs), bool), probe.some_keys(inputs)[0], np.zeros(probe.tokens(inputs), bool)]
+        )
         options = {**probe.key_mask(keep, inputs), **probe.defaults(layer)}
         outputs = probe.call(layer, inputs, **options)
         _finite(outputs, probe, f"in {precision}")
         _seen_nothing([y[2:] for y in outputs], [x[2:] for x in inputs], probe, precision)
-        for gradient in sum(gradients(layer, inputs, **options), []):
-            assert gradient is None or np.isfinite(gradient).all(), f"{probe.name}: a gradient in {precision} is not finite"
+        _finite_gradients(layer, inputs, options, probe, f"in {precision}")
 
 
 def a_blocked_row_is_finite(probe: Probe) -> None:
@@ -208,8 +220,7 @@ def a_blocked_row_is_finite(probe: Probe) -> None:
             outputs = probe.call(layer, inputs, **options, **more)
             _finite(outputs, probe, f"in {precision}")
             _seen_nothing(_rows(outputs[:1], rows, inputs), _rows(inputs[:1], rows, inputs), probe, precision)
-            for gradient in sum(gradients(layer, inputs, **options, **more), []):
-                assert gradient is None or np.isfinite(gradient).all(), f"{probe.name}: a gradient in {precision} is not finite"
+            _finite_gradients(layer, inputs, options | more, probe, f"in {precision}")
 
 
 def weights_are_shares(probe: Probe) -> None:
@@ -281,7 +292,9 @@ def compiled_is_eager(probe: Probe) -> None:
     layer, inputs = probe.layer(), probe.inputs()
     options = probe.defaults(layer)
     if "keys" in probe.masks:
-        options |= {name: ops.convert_to_tensor(m) for name, m in probe.key_mask(probe.some_keys(inputs), inputs).items()}
+        options |= {
+            name: ops.convert_to_tensor(m) for name, m in probe.key_mask(probe.some_keys(inputs), inputs).items()
+        }
     if "causal" in probe.masks and not probe.cross:
         options["use_causal_mask"] = True
     traced = compiled(layer, **options)(*[ops.convert_to_tensor(x) for x in inputs])
@@ -355,6 +368,12 @@ def _seen_nothing(outputs: list[Array], inputs: list[Array], probe: Probe, preci
 
 def _finite(outputs: list[Array], probe: Probe, where: str) -> None:
     assert all(np.isfinite(y).all() for y in outputs), f"{probe.name}: not finite {where}"
+
+
+def _finite_gradients(layer: Any, inputs: list[Array], options: dict[str, Any], probe: Probe, where: str) -> None:
+    for part in gradients(layer, inputs, **options):
+        for gradient in part:
+            assert gradient is None or np.isfinite(gradient).all(), f"{probe.name}: a gradient is not finite {where}"
 
 
 def _close(actual: list[Array], expected: list[Array], probe: Probe, otherwise: str, atol: float = 2e-5) -> None:

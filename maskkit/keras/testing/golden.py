@@ -6,8 +6,8 @@
         case.transplant(layer, {"qkv_kernel": stacked_kernel(case.weights["qkv.weight"], 3, heads), ...})
         case.check("y", layer(case.inputs["x"], attention_mask=case.inputs.get("attention_mask")))
 
-The vectors are in the folder that the environment variable `MASKKIT_GOLDEN` names, else in the project's `tests/golden`;
-the README there says what is in each file.
+The vectors are in the folder that the environment variable `MASKKIT_GOLDEN` names, else in the project's
+`tests/golden`; the README there says what is in each file.
 """
 
 from __future__ import annotations
@@ -91,7 +91,11 @@ class Case:
     def check(self, name: str, actual: Any) -> None:
         """Compare with what the oracle returned, at the tolerance that the file states."""
         np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(actual), self.outputs[name], rtol=0, atol=self.settings["tolerance"], strict=False
+            keras.ops.convert_to_numpy(actual),
+            self.outputs[name],
+            rtol=0,
+            atol=self.settings["tolerance"],
+            strict=False,
         )
         assert tuple(actual.shape) == self.outputs[name].shape
 

@@ -20,14 +20,16 @@ def loss_of(outputs: Any) -> Any:
 
 
 def gradients(layer: Any, inputs: list[Any], **options: Any) -> tuple[list[Any], list[Any]]:
-    """Of `loss_of(layer(*inputs, **options))`, with respect to the trainable weights and to the inputs, as NumPy arrays.
+    """Of `loss_of(layer(*inputs, **options))`, by the trainable weights and by the inputs, as NumPy arrays.
 
     None stands for a weight that the loss does not depend on.
     """
     backend = keras.backend.backend()
     inputs = [ops.convert_to_tensor(x, dtype="float32") for x in inputs]
     found = {"torch": _torch, "jax": _jax, "tensorflow": _tensorflow}[backend](layer, inputs, options)
-    weights, of_inputs = ([None if g is None else ops.convert_to_numpy(ops.cast(g, "float32")) for g in part] for part in found)
+    weights, of_inputs = (
+        [None if g is None else ops.convert_to_numpy(ops.cast(g, "float32")) for g in part] for part in found
+    )
     return weights, of_inputs
 
 

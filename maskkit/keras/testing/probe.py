@@ -1,4 +1,4 @@
-"""A layer under test: inputs made from the shapes that its config declares, masks for them, calls that give NumPy arrays."""
+"""A layer under test: inputs of the shapes that its config declares, masks for them, calls that give NumPy arrays."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class Probe:
         if axis.isdigit():
             return int(axis)
         if axis in configs.parameters(type(self.config)):
-            value = getattr(self.config, axis)
+            value: Any = getattr(self.config, axis)
             assert isinstance(value, int), f"{self.name}: shapes speak of {axis}, which is {value!r}"
-            return value
-        return {**_FREE, **(sizes or {}), **self.config.sizes}.get(axis, 5)
+            return int(value)
+        return int({**_FREE, **(sizes or {}), **self.config.sizes}.get(axis, 5))
 
     def free(self, axis: str) -> bool:
         """Whether any size will do."""

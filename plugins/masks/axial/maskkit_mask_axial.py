@@ -1,0 +1,49 @@
+"""Axial: a token of a grid sees its row and its column."""
+
+from attrs import field, frozen
+from maskkit import AttentionMask, Spans, hookimpl, limits, positive
+
+
+@frozen(kw_only=True)
+class Axial(AttentionMask):
+    """A token of a height x width grid may see the tokens of its row and of its column.
+
+    Tokens are numbered row by row: token t stands in row t // width and column t % width. The two layers of the paper,
+    one along each axis, in one mask.
+
+    Source: Ho et al. 2019 (Axial Attention in Multidimensional Transformers), arXiv:1912.12180, section 3.1.
+
+    Attributes:
+        height: rows of the grid.
+        width: columns of the grid.
+    """
+
+    name = "axial"
+    samples = (
+        dict(height=4, width=5),
+        dict(height=1, width=7),
+        dict(height=6, width=1),
+        dict(height=40, width=2),
+    )
+    height: int = field(validator=positive)
+    width: int = field(validator=positive)
+
+    @property
+    def shape(self):
+        return (self.height * self.width, self.height * self.width)
+
+    def allows(self, q, k):
+        return (q // self.width == k // self.width) | (q % self.width == k % self.width)
+
+    def spans(self, q):
+        if self.height > limits.intervals:
+            return None
+        start, column = q // self.width * self.width, q % self.width
+        row = Spans.interval(start, start + self.width)
+        above = range(0, self.height * self.width, self.width)
+        return Spans.union([row, *(Spans.interval(first + column, first + column + 1) for first in above)])
+
+
+@hookimpl
+def maskkit_masks():
+    return [Axial]

@@ -1,0 +1,90 @@
+"""BigBird: a query sees the blocks near it, the global blocks, and a few random blocks."""
+
+import numpy as np
+from attrs import field, frozen
+from maskkit import AttentionMask, Spans, hookimpl, limits, non_negative, odd, positive, random_bits, seed, seed_or_new
+from maskkit.arrays import maximum, minimum
+
+
+@frozen(kw_only=True)
+class BigBird(AttentionMask):
+    """A block of queries may see the blocks near it, the global blocks, and a few random ones; global blocks see all.
+
+    Near are the num_window_blocks blocks around its own; those beyond the ends are not made up for. Global are the
+    first num_global_blocks. Random are num_random_blocks distinct blocks from those that it does not see anyway (all of
+    them where there are no more), every choice equally likely. They follow from a hash of (seed, query block, draw),
+    the same on every backend.
+
+    Source: Zaheer et al. 2020 (BigBird), arXiv:2007.14062, section 2 and figure 1 (global tokens within the sequence:
+    BigBird-ITC).
+
+    Attributes:
+        seq_len: number of tokens, queries and keys alike.
+        block_size: tokens per block; the last block is shorter if the length is not a multiple.
+        num_random_blocks: number of blocks that a query block draws.
+        num_window_blocks: width of the window in blocks, the query's own in the middle.
+        num_global_blocks: number of leading blocks that see and are seen by all.
+        seed: 0 .. 2**64 - 1; None draws one when the mask is made, and shows it.
+    """
+
+    name = "bigbird"
+    samples = (
+        dict(seq_len=24, block_size=2, num_random_blocks=2, num_global_blocks=1, seed=1),
+        dict(seq_len=14, block_size=3, num_random_blocks=40, seed=2),
+        dict(seq_len=9, block_size=1, num_random_blocks=0, num_window_blocks=5, num_global_blocks=0, seed=3),
+        dict(seq_len=10, seed=4),
+    )
+    seq_len: int = field(validator=positive)
+    block_size: int = field(default=64, validator=positive)
+    num_random_blocks: int = field(default=3, validator=non_negative)
+    num_window_blocks: int = field(default=3, validator=odd)
+    num_global_blocks: int = field(default=2, validator=non_negative)
+    seed: int = field(default=None, converter=seed_or_new, validator=seed)
+
+    def allows(self, q, k):
+        row, column = q // self.block_size, k // self.block_size
+        near = abs(row - column) <= self.num_window_blocks // 2
+        allowed = near | (row < self.num_global_blocks) | (column < self.num_global_blocks)
+        for block in self._random_blocks(row):
+            allowed = allowed | (column == block)
+        return allowed
+
+    def spans(self, q):
+        if self.num_random_blocks + 2 > limits.intervals:
+            return None
+        row, of_query = np.unique(q // self.block_size, return_inverse=True)
+        reach = self.num_window_blocks // 2
+        blocks = [(row - reach, row + reach + 1), (0, self.num_global_blocks)]
+        blocks += [(block, block + 1) for block in self._random_blocks(row)]
+        parts = [Spans.interval(first * self.block_size, behind * self.block_size) for first, behind in blocks]
+        parts.append(Spans.interval(0, (row < self.num_global_blocks) * self.seq_len))
+        return Spans.union(parts).within(self.seq_len, row.shape).take(of_query)
+
+    def _random_blocks(self, row):
+        """The blocks that each query block draws, one array for each draw; where none is left, a global one or none."""
+        total = -(-self.seq_len // self.block_size)
+        reach, first_local = self.num_window_blocks // 2, self.num_global_blocks
+        window = maximum(row - reach, first_local)
+        width = maximum(minimum(row + reach + 1, total) - window, 0)
+        ranks = self._subset(row, min(self.num_random_blocks, total), total - first_local - width)
+        # Number the candidates 0, 1, ..: from the global blocks up to the window, and on behind it.
+        behind = [minimum(maximum(first_local + rank - window + 1, 0), 1) for rank in ranks]
+        return [first_local + rank + width * jump for rank, jump in zip(ranks, behind, strict=True)]
+
+    def _subset(self, row, size, count):
+        """`size` distinct numbers below count, all subsets equally likely; negative ones where count is too small.
+
+        Floyd's algorithm (Bentley and Floyd 1987, "A sample of brilliance"), without branches.
+        """
+        chosen = []
+        for draw in range(size):
+            last = count - size + draw
+            drawn = random_bits(self.seed, row, draw) % maximum(last + 1, 1)
+            taken = sum(1 - minimum(abs(drawn - earlier), 1) for earlier in chosen)
+            chosen.append(minimum(drawn + (last - drawn) * taken, last))
+        return chosen
+
+
+@hookimpl
+def maskkit_masks():
+    return [BigBird]

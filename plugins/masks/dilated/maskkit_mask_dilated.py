@@ -1,0 +1,63 @@
+"""Dilated: a query sees every few tokens of a window."""
+
+from attrs import field, frozen
+from maskkit import AttentionMask, Spans, hookimpl, limits, positive
+
+
+@frozen(kw_only=True)
+class Dilated(AttentionMask):
+    """Query q may see the keys q - j * dilation with 0 <= j < window_size, or with |j| <= window_size // 2.
+
+    The first where causal is True (the default), the second where it is False.
+
+    Source: Beltagy et al. 2020 (Longformer), arXiv:2004.05150, section 3.1, "Dilated Sliding Window".
+
+    Attributes:
+        seq_len: number of tokens, queries and keys alike.
+        window_size: number of keys that a query sees, itself included; an even one that is not causal counts as the
+            odd one above it.
+        dilation: distance between neighbouring keys of the window; 1 leaves no gaps.
+        causal: whether the window ends at the query; else the query is its middle.
+    """
+
+    name = "dilated"
+    samples = (
+        dict(seq_len=16, window_size=4, dilation=3),
+        dict(seq_len=16, window_size=4, dilation=2, causal=False),
+        dict(seq_len=8, window_size=3, dilation=1),
+        dict(seq_len=70, window_size=40, dilation=2),
+    )
+    seq_len: int = field(validator=positive)
+    window_size: int = field(validator=positive)
+    dilation: int = field(validator=positive)
+    causal: bool = True
+
+    def allows(self, q, k):
+        back = q - k
+        steps = self._steps()
+        within = (back >= steps[0] * self.dilation) & (back <= steps[-1] * self.dilation)
+        return within & (back % self.dilation == 0)
+
+    def spans(self, q):
+        steps = self._steps()
+        if self.dilation == 1:
+            return self.cover(q)
+        if len(steps) > limits.intervals:
+            return None
+        return Spans.union(Spans.interval(q - j * self.dilation, q - j * self.dilation + 1) for j in steps)
+
+    def cover(self, q):
+        steps = self._steps()
+        return Spans.interval(q - steps[-1] * self.dilation, q - steps[0] * self.dilation + 1)
+
+    def _steps(self):
+        """The j of the formula, as far as the sequence reaches."""
+        most = (self.seq_len - 1) // self.dilation
+        ahead = 0 if self.causal else min(self.window_size // 2, most)
+        behind = min(self.window_size - 1 if self.causal else self.window_size // 2, most)
+        return range(-ahead, behind + 1)
+
+
+@hookimpl
+def maskkit_masks():
+    return [Dilated]

@@ -1,0 +1,86 @@
+"""Query interaction: which object queries see which."""
+
+from typing import Any
+
+from attrs import field, frozen
+from maskkit import (
+    AttentionMask,
+    ConfigError,
+    Spans,
+    array,
+    as_array,
+    by_content,
+    hookimpl,
+    one_of,
+    optional,
+    positive,
+    take,
+)
+
+
+@frozen(kw_only=True)
+class QueryInteraction(AttentionMask):
+    """Query q may see query k if their interaction is of the type that is named.
+
+    "none": no interaction, everything is blocked. "self": each query with itself alone. "cross": each query with the
+    others, not with itself. "hierarchical": queries whose levels are at most 1 apart, themselves included.
+
+    Source: Carion et al. 2020 (DETR), arXiv:2005.12872, section 3.2, for the attention among object queries.
+
+    Attributes:
+        num_queries: number of object queries.
+        interaction_type: the interaction that is allowed, "none", "self", "cross" or "hierarchical".
+        hierarchy_levels: integers (num_queries,) of any array library, the level of each query; for "hierarchical", and
+            for no other type.
+    """
+
+    name = "query_interaction"
+    category = "segmentation"
+    samples = (
+        dict(num_queries=8, interaction_type="hierarchical", hierarchy_levels=[0, 0, 1, 1, 2, 2, 3, 3]),
+        dict(num_queries=6),
+        dict(num_queries=6, interaction_type="cross"),
+        dict(num_queries=3, interaction_type="none"),
+    )
+    num_queries: int = field(validator=positive)
+    interaction_type: str = field(default="self", validator=one_of("none", "self", "cross", "hierarchical"))
+    hierarchy_levels: Any = field(
+        default=None, converter=as_array, validator=optional(array(ndim=1, dtype="integer")), eq=by_content
+    )
+
+    def __attrs_post_init__(self):
+        levels, kind = self.hierarchy_levels, self.interaction_type
+        if levels is None and kind == "hierarchical":
+            raise ConfigError("hierarchy_levels required for interaction_type 'hierarchical'")
+        if levels is not None and kind != "hierarchical":
+            raise ConfigError(f"hierarchy_levels must be None for interaction_type {kind!r}, which knows no levels")
+        if levels is not None and levels.shape[0] != self.num_queries:
+            raise ConfigError(
+                f"hierarchy_levels must have num_queries ({self.num_queries}) entries, got {levels.shape[0]}"
+            )
+
+    @property
+    def shape(self):
+        return (self.num_queries, self.num_queries)
+
+    def allows(self, q, k):
+        if self.interaction_type == "hierarchical":
+            # q * 0 widens narrow and unsigned levels, whose difference would wrap around.
+            return abs(take(self.hierarchy_levels, q) + q * 0 - take(self.hierarchy_levels, k)) <= 1
+        if self.interaction_type == "none":
+            return q + k < 0  # no pair
+        return q == k if self.interaction_type == "self" else q != k
+
+    def spans(self, q):
+        if self.interaction_type == "hierarchical":
+            return None
+        if self.interaction_type == "none":
+            return Spans.interval(q, q)
+        if self.interaction_type == "self":
+            return Spans.interval(q, q + 1)
+        return Spans.interval(0, q) | Spans.interval(q + 1, self.num_queries)
+
+
+@hookimpl
+def maskkit_masks():
+    return [QueryInteraction]

@@ -1,0 +1,43 @@
+"""Strided: a query sees the tokens just before it, and every few tokens of all before those."""
+
+from attrs import field, frozen
+from maskkit import AttentionMask, Spans, hookimpl, limits, positive
+
+
+@frozen(kw_only=True)
+class Strided(AttentionMask):
+    """Query q may see the keys k <= q with q - k < stride, or with q - k a multiple of stride.
+
+    The two heads of the paper in one mask: with a stride near the root of the length, any token reaches any later one
+    in two steps.
+
+    Source: Child et al. 2019 (Sparse Transformer), arXiv:1904.10509, section 4.2, strided attention.
+
+    Attributes:
+        seq_len: number of tokens, queries and keys alike.
+        stride: length of the local part, and distance between the keys before it.
+    """
+
+    name = "strided"
+    samples = (dict(seq_len=16, stride=4), dict(seq_len=11, stride=3), dict(seq_len=40, stride=1))
+    seq_len: int = field(validator=positive)
+    stride: int = field(validator=positive)
+
+    def allows(self, q, k):
+        back = q - k
+        return (back >= 0) & ((back < self.stride) | (back % self.stride == 0))
+
+    def spans(self, q):
+        steps = range(2, (self.seq_len - 1) // self.stride + 1)  # the first multiple adjoins the local part
+        if len(steps) >= limits.intervals:
+            return None
+        local = Spans.interval(q - self.stride, q + 1)
+        return Spans.union([local, *(Spans.interval(q - j * self.stride, q - j * self.stride + 1) for j in steps)])
+
+    def cover(self, q):
+        return Spans.interval(0, q + 1)
+
+
+@hookimpl
+def maskkit_masks():
+    return [Strided]
