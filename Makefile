@@ -5,7 +5,9 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --co
 # flit_core first: without a build environment of its own for each of them, the plugins install in seconds.
 INSTALL = $(PIP) -r requirements/build.txt && $(PIP) --no-build-isolation
 
-.PHONY: demo test lint bench requirements clean
+ATTENTION = tests/attention plugins/attention
+
+.PHONY: demo test test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/maskkit render causal --seq-len 64
@@ -13,29 +15,47 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest
 
+# The attention layers on the other backends of Keras; TensorFlow in an environment of its own.
+test-jax: $(VENV)/test.stamp
+	KERAS_BACKEND=jax $(VENV)/bin/python -m pytest $(ATTENTION)
+
+test-tensorflow: $(VENV)-tensorflow/stamp
+	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest $(ATTENTION)
+
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+	$(VENV)/bin/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-group-by=group --benchmark-sort=name
+
+docs-gallery: $(VENV)/test.stamp
+	$(VENV)/bin/python docs/gallery.py
 
 requirements: $(VENV)/python.stamp
 	$(VENV)/bin/python requirements/write.py
 
+$(VENV)-tensorflow/stamp: pyproject.toml $(wildcard plugins/*/*/pyproject.toml) $(wildcard requirements/*)
+	$(PYTHON) -m venv $(VENV)-tensorflow
+	$(MAKE) --no-print-directory VENV=$(VENV)-tensorflow install-tensorflow
+	@touch $@
+
+install-tensorflow:
+	$(INSTALL) -r requirements/tensorflow.txt
+
 $(VENV)/python.stamp:
 	$(PYTHON) -m venv $(VENV)
-	touch $@
+	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/python.stamp pyproject.toml plugins/masks/causal/pyproject.toml requirements/constraints.txt
 	$(INSTALL) -e . -e plugins/masks/causal
-	touch $@
+	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml $(wildcard plugins/*/*/pyproject.toml) $(wildcard requirements/*)
 	$(VENV)/bin/python requirements/write.py
 	$(INSTALL) -r requirements/test.txt
-	touch $@
+	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-tensorflow

@@ -16,6 +16,7 @@ logging.getLogger("maskkit").addHandler(logging.NullHandler())
 _HOME = {
     "maskkit.algebra": ("from_array",),
     "maskkit.api": ("config", "create", "from_dict", "info", "load", "names", "parse", "register", "to_dict"),
+    "maskkit.apply": ("apply_mask",),
     "maskkit.arrays": ("as_array", "by_content", "host", "take"),
     "maskkit.attention": (
         "TrainableAttention",
@@ -37,6 +38,15 @@ _HOME = {
     "maskkit.hookspecs": ("hookimpl",),
     "maskkit.item": ("Attention", "Strategy"),
     "maskkit.mask": ("AttentionMask", "Mask", "MaskGroup"),
+    "maskkit.mask_factory": (
+        "MaskConfig",
+        "MaskFactory",
+        "MaskType",
+        "combine_masks",
+        "create_mask",
+        "get_mask_info",
+        "visualize_mask",
+    ),
     "maskkit.randomness": ("random_bits", "seed_or_new", "threshold"),
     "maskkit.spans": ("Spans",),
     "maskkit.validators": (
@@ -66,6 +76,7 @@ if TYPE_CHECKING:
     from maskkit.api import parse as parse
     from maskkit.api import register as register
     from maskkit.api import to_dict as to_dict
+    from maskkit.apply import apply_mask as apply_mask
     from maskkit.arrays import as_array as as_array
     from maskkit.arrays import by_content as by_content
     from maskkit.arrays import host as host
@@ -93,6 +104,13 @@ if TYPE_CHECKING:
     from maskkit.mask import AttentionMask as AttentionMask
     from maskkit.mask import Mask as Mask
     from maskkit.mask import MaskGroup as MaskGroup
+    from maskkit.mask_factory import MaskConfig as MaskConfig
+    from maskkit.mask_factory import MaskFactory as MaskFactory
+    from maskkit.mask_factory import MaskType as MaskType
+    from maskkit.mask_factory import combine_masks as combine_masks
+    from maskkit.mask_factory import create_mask as create_mask
+    from maskkit.mask_factory import get_mask_info as get_mask_info
+    from maskkit.mask_factory import visualize_mask as visualize_mask
     from maskkit.randomness import random_bits as random_bits
     from maskkit.randomness import seed_or_new as seed_or_new
     from maskkit.randomness import threshold as threshold

@@ -203,7 +203,7 @@ class Sample(AttentionMask):
 def view(mask: Mask, key: Any) -> Mask:
     """`mask[key]`: slices, `...`, and for the batch of an attention mask an integer."""
     if isinstance(mask, Typed):
-        return typed(view(mask.base, key), mask.dtype)
+        return typed(view(mask.base, key), mask.array_dtype)
     keys = _full_key(mask, key)
     if isinstance(mask, AttentionMask) and len(mask.shape) == 3 and not isinstance(keys[0], slice):
         sample = Sample(mask, range(mask.shape[0])[operator.index(keys[0])])

@@ -50,7 +50,8 @@ def library(value: Any) -> str:
 
 def namespace(value: Any) -> Any:
     """The functions (`amax`, `argmax`, ...) for an array: the module `numpy`, `torch`, `jax.numpy` or `keras.ops`."""
-    return import_module({"jax": "jax.numpy", "keras": "keras.ops"}.get(library(value), library(value)))
+    name = {"jax": "jax.numpy", "keras": "keras.ops"}.get(library(value), library(value))
+    return sys.modules.get(name) or import_module(name)  # torch.compile traces a look-up, and no import
 
 
 def host(value: Any) -> npt.NDArray[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,14 +59,19 @@ class BlockMap:
         return sum(column.nbytes for spans in (self.touched, self.full) for column in (*spans.lo, *spans.hi))
 
 
-def block_map(mask: AttentionMask, block_size: int) -> BlockMap:
-    """The block map of a mask, from its spans; for masks without spans from the predicate, tile by tile."""
+def block_map(mask: AttentionMask, block_size: int, visit: Callable[[Any], None] | None = None) -> BlockMap:
+    """The block map of a mask, from its spans; for masks without spans from the predicate, tile by tile.
+
+    `visit` is shown every chunk of rows on the way, as spans or booleans.
+    """
     if not is_integer(block_size) or block_size < 1:
         raise ConfigError(f"block_size must be a positive integer, got {block_size!r}")
     *batch, rows, keys = mask.shape
     block_rows, block_keys = -(-rows // block_size), -(-keys // block_size)
     touched, full = [], []
     for _, _, allowed in iterate_rows(mask, multiple=block_size):
+        if visit:
+            visit(allowed)
         if isinstance(allowed, Spans):
             some, whole = _from_spans(allowed, block_size, block_keys)
         else:

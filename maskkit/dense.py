@@ -20,21 +20,26 @@ _TILE = 64
 _BEFORE_DIAGONAL = np.tri(_TILE, _TILE - 1, -1, dtype=np.bool_)
 
 
-def paint(out: npt.NDArray[Any], spans: Spans, value: Any) -> None:
+def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None) -> None:
     """Write `value` wherever the spans allow.
 
     Args:
-        out: C-contiguous array (..., rows, keys); every other cell is left as it is.
+        out: C-contiguous array (..., rows, keys).
         spans: rows of shape `out.shape[:-1]`, limit `out.shape[-1]`.
         value: a scalar that `out` can hold.
+        elsewhere: what to write into every other cell, a few rows ahead of the brush; None leaves them as they are.
     """
     for lead in np.ndindex(*spans.shape[:-1]):
         plane = out[lead]
         pieces = [piece for lo, hi in spans for piece in _pieces(lo[lead], hi[lead])]
         strokes = [stroke for piece in pieces for stroke in _strokes(*piece)]
-        if len(spans) > 1:
+        if len(spans) > 1 or elsewhere is not None:
             strokes.sort()
-        for row, rows, lo, hi, slant in strokes:
+        ground = 0 if elsewhere is not None else len(plane)
+        for row, rows, lo, hi, slant in [*strokes, (len(plane), 0, 0, 0, 0)]:
+            while ground < row + rows:
+                plane[ground : ground + _TILE] = elsewhere
+                ground += _TILE
             if slant:
                 _slanted(plane[row:, lo:], (rows, hi - lo), slant)[...] = value
             else:

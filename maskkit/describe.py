@@ -50,6 +50,7 @@ class Info:
         version: of the provider.
         reference: papers and other sources, from the docstring.
         example: parameters of a typical one.
+        shapes: what an attention layer takes and gives; empty for other kinds.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Info:
     version: str
     reference: str
     example: dict[str, Any]
+    shapes: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -80,7 +82,16 @@ def describe(cls: type[Item], entry: Entry | None) -> Info:
         version=entry.version if entry else "",
         reference=sections.get("source", ""),
         example=plain(dict(cls.samples[0])) if cls.samples else {},
+        shapes=_shapes(cls),
     )
+
+
+def _shapes(cls: type[Item]) -> str:
+    """The shapes of an attention layer; where they depend on parameters, those of the first sample."""
+    shapes = getattr(cls, "shapes", "")
+    if not isinstance(shapes, str):
+        shapes = configs.build(cls, cls.samples[0]).shapes  # type: ignore[attr-defined]
+    return str(shapes)
 
 
 def parameters(cls: type[Item], sections: dict[str, str] | None = None) -> tuple[Parameter, ...]:

@@ -12,7 +12,7 @@ def dtype_name(dtype: Any) -> str:
     """`torch.float16`, `jnp.float16`, `numpy.float16`, `"float16"` -> `"float16"`; None -> `"bool"`."""
     if dtype is None:
         return "bool"
-    if dtype in (bool, int, float):
+    if isinstance(dtype, type) and dtype in (bool, int, float):  # tf.float32 == float
         return str(np.dtype(dtype))
     name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
     return str(name or dtype).removeprefix("torch.").removesuffix("_")

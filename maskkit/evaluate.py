@@ -19,7 +19,7 @@ _SPAN_ROWS = 2**16
 """Rows whose spans are computed at once."""
 _BOOL_CELLS = 2**22
 """Booleans that are held at once for masks without spans."""
-_TILE_CELLS = 2**17
+_TILE_ROWS, _TILE_KEYS = 32, 2048
 """Pairs for which the predicate is evaluated at once, so that its temporaries stay in the cache."""
 
 
@@ -73,17 +73,22 @@ def _multiple(size: int, of: int) -> int:
 
 def _bools(mask: Mask, plane: tuple[int, ...], rows: npt.NDArray[np.int64]) -> Bools:
     """Evaluate the predicate on whole rows, leaving out what the cover blocks anyway."""
-    keys = mask.shape[-1]
-    out = np.zeros((len(rows), keys), np.bool_)
-    step = max(1, _TILE_CELLS // keys)
-    for first in range(0, len(rows), step):
-        tile = rows[first : first + step]
-        cover = cover_of(mask, plane, tile)
-        lo, hi = (0, keys) if cover is None else (int(cover.lo[0].min()), int(_last_end(cover)))
-        for left in range(lo, hi, _TILE_CELLS):
-            right = min(hi, left + _TILE_CELLS)
-            out[first : first + step, left:right] = _predicate(mask, plane, tile, np.arange(left, right))
+    out = np.zeros((len(rows), mask.shape[-1]), np.bool_)
+    for first in range(0, len(rows), _TILE_ROWS):
+        tile = slice(first, first + _TILE_ROWS)
+        lo, hi = _reach(mask, plane, rows[tile])
+        for left in range(lo, hi, _TILE_KEYS):
+            keys = np.arange(left, min(hi, left + _TILE_KEYS))
+            out[tile, left : left + len(keys)] = _predicate(mask, plane, rows[tile], keys)
     return out
+
+
+def _reach(mask: Mask, plane: tuple[int, ...], rows: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """The first and behind the last key that any of the rows may see."""
+    cover = cover_of(mask, plane, rows)
+    if cover is None:
+        return 0, mask.shape[-1]
+    return int(cover.lo[0].min()), _last_end(cover)
 
 
 def _last_end(spans: Spans) -> int:
@@ -96,14 +101,18 @@ def _predicate(mask: Mask, plane: tuple[int, ...], rows: npt.NDArray[np.int64], 
     return mask.allows(*index, keys[None, :])
 
 
-def fill(mask: Mask, out: npt.NDArray[Any], value: Any, *, blocked: bool = False) -> None:
-    """Write `value` where the mask allows (or where it blocks), and leave the rest of `out` as it is."""
+def fill(mask: Mask, out: npt.NDArray[Any], on: Any, off: Any) -> None:
+    """Write `on` where the mask allows and `off` where it blocks, into zeroed memory; one of the two is zero."""
     for plane, rows, allowed in iterate_rows(mask):
         part = out[plane][rows] if len(mask.shape) > 1 else out[None, :]
-        if isinstance(allowed, Spans):
-            paint(part, ~allowed if blocked else allowed, value)
+        if not isinstance(allowed, Spans):
+            np.copyto(part, on or off, where=allowed if on else ~allowed)
+        elif on:
+            paint(part, allowed, on)
+        elif allowed.counts().sum() * 2 > part.size:
+            paint(part, ~allowed, off)
         else:
-            np.copyto(part, value, where=~allowed if blocked else allowed)
+            paint(part, allowed, on, elsewhere=off)
 
 
 def materialise(mask: Mask, arange: Any) -> Any:
@@ -111,5 +120,5 @@ def materialise(mask: Mask, arange: Any) -> Any:
     index = []
     for axis, size in enumerate(mask.shape):
         vector = arange(size)
-        index.append(vector.reshape([-1 if i == axis else 1 for i in range(len(mask.shape))]))
+        index.append(vector[tuple(slice(None) if i == axis else None for i in range(len(mask.shape)))])
     return mask.allows(*index)

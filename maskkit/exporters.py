@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,8 +17,9 @@ class Exporter(Protocol):
 
     name: str
 
-    def export(self, mask: AttentionMask, **options: Any) -> Any:
-        """The mask in this form; raise ConfigError with the reason where the form cannot hold it."""
+    @property
+    def export(self) -> Callable[..., Any]:
+        """`export(mask, **options)`: the mask in this form, or a ConfigError that says why it cannot be held."""
 
 
 class Flex:
@@ -83,4 +85,5 @@ def exporter(name: str) -> Exporter:
     if name not in offered:
         known = [*BUILT_IN, *sorted(offered)]
         raise ConfigError(f"unknown form {name!r}; choose from {', '.join(known)}{did_you_mean(str(name), known)}")
-    return offered[name]
+    found: Exporter = offered[name]
+    return found

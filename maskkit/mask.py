@@ -99,7 +99,7 @@ class Mask(Item):
             allowed = materialise(self, lambda size: library.arange(size, device))
             return library.where(allowed, self.shape, on, off, dtype)
         out = np.zeros(self.shape, storage)
-        fill(self, out, host_value(on or off, dtype), blocked=not on)
+        fill(self, out, host_value(on, dtype), host_value(off, dtype))
         return library.from_host(out, dtype, device)
 
     @property

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
+from maskkit.blocks import block_map
 from maskkit.evaluate import iterate_rows
 from maskkit.limits import human_bytes
 from maskkit.spans import Spans
@@ -67,39 +68,53 @@ class Stats:
         return lines + [(f"bytes as {form}", human_bytes(size)) for form, size in self.bytes.items()]
 
 
+class _Counter:
+    """Counts what chunks of rows allow."""
+
+    def __init__(self) -> None:
+        self.allowed = self.blocked_rows = self.intervals = 0
+        self.has_spans = True
+
+    def visit(self, rows: Any) -> None:
+        """Add some rows, given as spans or as booleans."""
+        spans = isinstance(rows, Spans)
+        counts = rows.counts() if spans else rows.sum(axis=-1)
+        self.allowed += int(counts.sum())
+        self.blocked_rows += int((counts == 0).sum())
+        self.has_spans &= spans
+        self.intervals = max(self.intervals, len(rows) if spans else 0)
+
+
 def measure(mask: Mask, block_size: int) -> Stats:
-    """Count, from spans where the mask has them."""
+    """Count, in one pass over the rows, from spans where the mask has them."""
     from maskkit.mask import AttentionMask
 
-    allowed, blocked_rows, intervals, has_spans = 0, 0, 0, True
-    for _, _, rows in iterate_rows(mask):
-        counts = rows.counts() if isinstance(rows, Spans) else rows.sum(axis=-1)
-        allowed += int(counts.sum())
-        blocked_rows += int((counts == 0).sum())
-        has_spans &= isinstance(rows, Spans)
-        intervals = max(intervals, len(rows)) if isinstance(rows, Spans) else 0
+    counter = _Counter()
+    for_attention: dict[str, Any] = {}
+    sizes: dict[str, int] = {}
+    if isinstance(mask, AttentionMask):
+        blocks = block_map(mask, block_size, counter.visit)
+        sizes["block map"] = blocks.nbytes
+        for_attention = dict(
+            block_size=block_size,
+            blocks=blocks.counts(),
+            flops_per_channel=4 * counter.allowed,
+            flops_per_channel_in_blocks=4 * int(blocks.touched.counts().sum()) * block_size**2,
+        )
+    else:
+        for _, _, rows in iterate_rows(mask):
+            counter.visit(rows)
     total = math.prod(mask.shape)
-    row_total = total // mask.shape[-1]
-    sizes = {"dense bool": total, "float32 bias": 4 * total}
-    if has_spans:
-        sizes["spans"] = row_total * intervals * 2 * (4 if mask.shape[-1] < 2**31 - 1 else 8)
-    common = dict(
-        shape=mask.shape,
-        allowed=allowed,
-        total=total,
-        density=allowed / total,
-        blocked_rows=blocked_rows,
-        intervals=intervals if has_spans else None,
-        bytes=sizes,
-    )
-    if not isinstance(mask, AttentionMask):
-        return Stats(**common)  # type: ignore[arg-type]
-    blocks = mask.blocks(block_size)
-    sizes["block map"] = blocks.nbytes
+    if counter.has_spans:
+        ends = 2 * counter.intervals * (total // mask.shape[-1])
+        sizes["spans"] = ends * (4 if mask.shape[-1] < 2**31 - 1 else 8)
     return Stats(
-        **common,  # type: ignore[arg-type]
-        block_size=block_size,
-        blocks=blocks.counts(),
-        flops_per_channel=4 * allowed,
-        flops_per_channel_in_blocks=4 * int(blocks.touched.counts().sum()) * block_size**2,
+        shape=mask.shape,
+        allowed=counter.allowed,
+        total=total,
+        density=counter.allowed / total,
+        blocked_rows=counter.blocked_rows,
+        intervals=counter.intervals if counter.has_spans else None,
+        bytes={"dense bool": total, "float32 bias": 4 * total, **sizes},
+        **for_attention,
     )

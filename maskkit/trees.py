@@ -94,6 +94,7 @@ class _Reader:
     def _derived(self, key: str, node: Mapping[str, Any], path: str) -> Any:
         """The saved forms of arrays, views, samples of a batch, and masks with a dtype."""
         from maskkit import algebra
+        from maskkit.typed import typed
 
         own = {name: value for name, value in node.items() if name != key}
         if set(own) != _DERIVED[key]:
@@ -106,7 +107,7 @@ class _Reader:
         if base is None:
             return None
         if key == "typed":
-            return algebra.typed(base, own["dtype"])
+            return typed(base, own["dtype"])
         return base[own["index"]] if key == "sample" else base[algebra.slices(own["axes"])]
 
 
@@ -116,6 +117,7 @@ def to_dict(obj: Item, /) -> dict[str, Any]:
     Short names are used where they are unambiguous among what is installed, else full ones.
     """
     from maskkit import algebra
+    from maskkit.typed import Typed
 
     if isinstance(obj, algebra.Combined):
         parts = [to_dict(part) for part in obj.parts]
@@ -124,8 +126,8 @@ def to_dict(obj: Item, /) -> dict[str, Any]:
         return {"view": to_dict(obj.base), "axes": [list(axis) for axis in obj.axes]}
     if isinstance(obj, algebra.Sample):
         return {"sample": to_dict(obj.base), "index": obj.index}
-    if isinstance(obj, algebra.Typed):
-        return {"typed": to_dict(obj.base), "dtype": obj.dtype}
+    if isinstance(obj, Typed):
+        return {"typed": to_dict(obj.base), "dtype": obj.array_dtype}
     if isinstance(obj, algebra.ArrayMask):
         return fields_of(obj)
     if not isinstance(obj, Item):

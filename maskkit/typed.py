@@ -20,7 +20,7 @@ class Typed(Mask):
 
     name = "typed"
     base: Mask
-    dtype: str
+    array_dtype: str  # not `dtype`: what has a shape and a dtype, libraries take for an array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,14 +46,14 @@ class Typed(Mask):
 
     def allowed(self, backend: str = "numpy", dtype: Any = None, device: Any = None) -> Any:
         """As `Mask.allowed`, but None is the dtype of this mask."""
-        return self.base.allowed(backend, self.dtype if dtype is None else dtype, device)
+        return self.base.allowed(backend, self.array_dtype if dtype is None else dtype, device)
 
     def blocked(self, backend: str = "numpy", dtype: Any = None, device: Any = None) -> Any:
         """As `Mask.blocked`, but None is the dtype of this mask."""
-        return self.base.blocked(backend, self.dtype if dtype is None else dtype, device)
+        return self.base.blocked(backend, self.array_dtype if dtype is None else dtype, device)
 
     def __repr__(self) -> str:
-        return f"typed({self.base!r}, {self.dtype!r})"
+        return f"typed({self.base!r}, {self.array_dtype!r})"
 
 
 @frozen(repr=False)
@@ -68,7 +68,7 @@ def typed(mask: Mask, dtype: Any) -> Mask:
         mask: a mask, typed or not.
         dtype: bool, an integer or a floating dtype: its name, or a dtype of any library.
     """
-    base, name = untyped(mask), array_dtype(dtype)
+    base, name = untyped(mask), checked_dtype(dtype)
     if name == "bool":
         return base
     return (AttentionTyped if isinstance(base, AttentionMask) else Typed)(base, name)
@@ -81,11 +81,11 @@ def untyped(mask: Mask) -> Mask:
 
 def common_dtype(*masks: Mask) -> str:
     """The dtype that all masks give, bool if they do not agree."""
-    dtypes = {mask.dtype if isinstance(mask, Typed) else "bool" for mask in masks}
+    dtypes = {mask.array_dtype if isinstance(mask, Typed) else "bool" for mask in masks}
     return dtypes.pop() if len(dtypes) == 1 else "bool"
 
 
-def array_dtype(dtype: Any) -> str:
+def checked_dtype(dtype: Any) -> str:
     """The name of a dtype that can hold 0 and 1."""
     name = dtype_name(dtype)
     if name == "bfloat16":

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import Attribute, frozen
 from maskkit.arrays import is_array
+from maskkit.dtypes import dtype_name
 from maskkit.errors import ConfigError, did_you_mean
 
 
@@ -58,7 +59,7 @@ def check_number(instance: Any, attribute: Attribute[Any], value: Any) -> None:
 
 def is_integer(value: Any) -> bool:
     """Integers of any library; True is no integer, and 2.0 is none either."""
-    if isinstance(value, (bool, float, str)) or value is None:
+    if isinstance(value, (bool, float, str)) or value is None or "bool" in str(getattr(value, "dtype", "")):
         return False
     try:
         operator.index(value)
@@ -126,8 +127,11 @@ def array(ndim: int | tuple[int, ...] | None = None, dtype: str | None = None) -
         words += f" with {' or '.join(map(str, axes))} ax{'is' if axes == (1,) else 'es'}"
 
     def check(value: Any) -> bool:
-        if not is_array(value) or (axes and len(value.shape) not in axes):
+        if not is_array(value) or (axes and len(value.shape) not in axes) or 0 in value.shape:
             return False
-        return not kinds or str(value.dtype).removeprefix("torch.").startswith(kinds)
+        return not kinds or dtype_name(value.dtype).startswith(kinds)
 
-    return Rule(words, check)
+    def hint(value: Any) -> str:
+        return "; no axis may be empty" if is_array(value) and 0 in value.shape else ""
+
+    return Rule(words, check, hint=hint)

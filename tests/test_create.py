@@ -125,6 +125,8 @@ def test_all_problems_come_at_once():
 def test_bad_arrays_are_described_not_printed():
     text = message_of(maskkit.create, "padding", padding_mask=np.zeros((4, 5)))
     assert text == ("padding_mask must be a boolean array with 2 axes, got an array of shape (4, 5) and dtype float64")
+    text = message_of(maskkit.create, "padding", padding_mask=np.zeros((0, 5), bool))
+    assert text.endswith("got an array of shape (0, 5) and dtype bool; no axis may be empty")
     assert "must be a boolean array" in message_of(maskkit.create, "padding", padding_mask="yes")
     assert "must be a boolean array" in message_of(maskkit.create, "padding", padding_mask=[[0, 1]])
 

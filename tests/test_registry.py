@@ -229,6 +229,38 @@ def maskkit_backends():
     assert "lists        available, from a plugin" in site.maskkit("doctor").stdout
 
 
+def test_a_stranger_adds_an_exporter(site):
+    site.add(
+        "acme-runs",
+        "acme_runs",
+        """
+import numpy as np
+from maskkit import hookimpl
+
+class Runs:
+    name = "runs"
+    def export(self, mask, only=None):
+        spans = mask.spans(np.arange(mask.shape[0])).within(mask.shape[1])
+        return [spans.row(q) for q in range(mask.shape[0])][:only]
+
+@hookimpl
+def maskkit_backends():
+    return [Runs()]
+""",
+        "acme-runs",
+    )
+    done = site.run("""
+        import maskkit
+        mask = maskkit.create("sliding_window", seq_len=4, window_size=2)
+        print(mask.export("runs", only=3))
+        try:
+            mask.allowed("runs")
+        except maskkit.ConfigError as error:
+            print(error)
+    """)
+    assert done.stdout.startswith("[[(0, 1)], [(0, 2)], [(1, 3)]]\nunknown backend 'runs'"), done.stderr
+
+
 def test_a_stranger_adds_a_command(site):
     site.add(
         "acme-hello",

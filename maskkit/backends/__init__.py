@@ -50,7 +50,7 @@ def backend(name: str) -> Backend:
         return found
     from maskkit.registry import registry
 
-    offered = {name: found for name, found in registry.backends().items() if hasattr(found, "from_host")}
+    offered: dict[str, Backend] = {n: b for n, b in registry.backends().items() if hasattr(b, "from_host")}
     if name not in offered:
         known = [*BUILT_IN, *sorted(offered)]
         raise ConfigError(f"unknown backend {name!r}; choose from {', '.join(known)}{did_you_mean(str(name), known)}")

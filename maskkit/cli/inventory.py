@@ -135,6 +135,7 @@ def show(name: Name, as_json: Json = False) -> None:
         _print_table(rows, ["parameter", "type", "default", "limits", "meaning"])
         typer.echo("")
     for label, value in (
+        ("shapes", found.shapes),
         ("category", found.category),
         ("provider", f"{found.provider} {found.version}".strip()),
         ("reference", " ".join(found.reference.split())),

@@ -14,6 +14,7 @@ from maskkit.errors import ConfigError, MaskkitError
 
 if TYPE_CHECKING:
     from maskkit.describe import Parameter
+    from maskkit.item import Item
 
 _OPTIONS = "maskkit.options"
 _VALUES = "maskkit.values"
@@ -25,15 +26,23 @@ class TargetCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         target = self._target(args)
+        nodes: list[tuple[type[Item], Mapping[str, Any]]] = []
         if target is not None:
             try:
                 ctx.meta[_TREE] = read_target(target)
-                ctx.meta[_OPTIONS] = _options(ctx.meta[_TREE], {name for p in self.params for name in p.opts})
+                nodes = _nodes(ctx.meta[_TREE])
             except MaskkitError:
                 if any(help_option in args for help_option in ctx.help_option_names):
                     raise
                 # The command itself will meet the same error, and says it; its options cannot be known.
                 ctx.ignore_unknown_options = ctx.allow_extra_args = True
+        for cls, _ in nodes:
+            if cls.kind == "attention":
+                raise ConfigError(
+                    f"{cls.name} is an attention layer, and has no picture: draw the mask that you give it, such as "
+                    f"maskkit render causal --seq-len 16; maskkit show {cls.name} tells its parameters and shapes"
+                )
+        ctx.meta[_OPTIONS] = _options(nodes, {name for p in self.params for name in p.opts})
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -65,12 +74,16 @@ class TargetCommand(TyperCommand):
 
 
 def read_target(target: str) -> Any:
-    """The tree of mappings that a target stands for."""
-    if target == "-":
-        return _stdin()
+    """The tree of mappings that a target stands for; a name of several kinds means what can be drawn."""
     from maskkit.expressions import tree
+    from maskkit.registry import registry
 
-    return tree(target)
+    found = _stdin() if target == "-" else tree(target)
+    if not isinstance(found, Mapping) or "type" not in found:
+        return found
+    installed = registry.full_names()
+    drawable = [name for kind in ("mask", "strategy") if (name := f"{kind}.{found['type']}") in installed]
+    return {**found, "type": drawable[0]} if len(drawable) == 1 else found
 
 
 def build_target(ctx: typer.Context, target: str) -> Any:
@@ -92,14 +105,19 @@ def _stdin() -> Any:
     return parse_text(text, suffix, "stdin")
 
 
-def _options(tree: Any, taken: set[str]) -> list[TyperOption]:
-    """One option for each parameter of the items in a tree; a parameter given in the tree is not offered again."""
-    from maskkit.describe import parameters
+def _nodes(tree: Any) -> list[tuple[type[Item], Mapping[str, Any]]]:
+    """The items of a tree: their classes, and what the tree gives them."""
     from maskkit.registry import registry
 
+    return [(registry.find(node["type"]), node) for node in _items(tree)]
+
+
+def _options(nodes: list[tuple[type[Item], Mapping[str, Any]]], taken: set[str]) -> list[TyperOption]:
+    """One option for each parameter of the items; a parameter given in the tree is not offered again."""
+    from maskkit.describe import parameters
+
     found: dict[str, TyperOption] = {}
-    for node in _items(tree):
-        cls = registry.find(node["type"])
+    for cls, node in nodes:
         for parameter in parameters(cls):
             if parameter.name not in found and parameter.name not in node:
                 found[parameter.name] = _option(cls.name, parameter, taken)

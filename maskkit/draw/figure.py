@@ -73,6 +73,14 @@ def _draw(plane: Shares, ax: Any, mask: Mask, blocked: bool, title: str, cmap: A
     return ax
 
 
+def shows_windows() -> bool:
+    """Whether matplotlib's backend can show a figure; agg and its like only write files."""
+    backend = _pyplot().get_backend().lower()
+    from matplotlib.backends import BackendFilter, backend_registry
+
+    return backend not in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 48 else text[:45] + "..."
 

@@ -16,6 +16,8 @@ _MOST_CELLS = 256
 _MOST_PLANES = 4
 _SIDE = 320
 """Pixels of the longer side of a plane."""
+_LETTER = 7
+"""Pixels that a letter of the label takes."""
 _LEVELS = 16
 """Opacities that a reduced picture distinguishes between nothing and all."""
 
@@ -28,7 +30,8 @@ def svg(mask: Mask, title: str | None = None) -> str:
     gap = 12
     total = len(planes) * (width * unit + gap) + gap
     label = title or repr(mask)
-    label = label if len(label) <= 60 else label[:57] + "..."
+    room = int(total / _LETTER)
+    label = label if len(label) <= room else label[: max(1, room - 3)] + "..."
     note = planes[0].scale() or " x ".join(map(str, mask.shape))
     bottom = 28 + height * unit
     parts = [

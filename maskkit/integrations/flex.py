@@ -36,7 +36,7 @@ def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
         by_key = name.replace("kv", "q")
         arrays[f"{by_key}_num_blocks"], arrays[f"{by_key}_indices"] = _tables(_transposed(spans))
     return BlockMask(
-        seq_lengths=mask.shape[-2:],  # type: ignore[arg-type]
+        seq_lengths=mask.shape[-2:],
         BLOCK_SIZE=(block_size, block_size),
         mask_mod=mask_mod(mask, device),
         **{name: torch.from_numpy(array).to(device or "cpu") for name, array in arrays.items()},

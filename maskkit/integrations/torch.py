@@ -28,8 +28,14 @@ def _as_tensor(value: Any, device: Any) -> Any:
     """Masks as booleans that broadcast over (batch, head, query, key); everything else as it is."""
     if not isinstance(value, Mask):
         return value
-    allowed = _allowed(value, str(device)) if value.on_host else value.allowed("torch", "bool", device)
+    allowed = allowed_on(value, device)
     return allowed[:, None] if allowed.ndim == 3 else allowed
+
+
+def allowed_on(mask: Mask, device: Any) -> torch.Tensor:
+    """What a mask allows, as booleans on a device; eager, and while compiling."""
+    tensor: torch.Tensor = _allowed(mask, str(device)) if mask.on_host else mask.allowed("torch", "bool", device)
+    return tensor
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

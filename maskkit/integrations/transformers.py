@@ -92,7 +92,7 @@ class _RealKeys(AttentionMask):
 
     def spans(self, b: Any, q: Any) -> Spans | None:
         real = host(self.real)
-        return None if real is None else Spans.from_bool(real).take(b + 0 * q)
+        return None if real is None else Spans.from_bool(real[b]).reshape(b.shape).only(q >= 0)
 
 
 def _mask(q_length: int, kv_length: int, q_offset: int, kv_offset: int, attention_mask: Any, config: Any) -> Any:

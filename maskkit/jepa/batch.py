@@ -131,6 +131,17 @@ class MaskBatch:
 
     # -- elsewhere ------------------------------------------------------------------------------------------------
 
+    def rows(self, start: int, stop: int) -> MaskBatch:
+        """The masks of some of the samples, copied."""
+        return evolve(
+            self,
+            context=self._context[start:stop].copy(),
+            targets=self._targets[start:stop].copy(),
+            sample_keys=self.sample_keys[start:stop].copy(),
+            boxes=None if self.boxes is None else self.boxes[start:stop].copy(),
+            extra={name: array[start:stop].copy() for name, array in self.extra.items()},
+        )
+
     def on(self, backend: str, device: Any = None) -> MaskBatch:
         """The same masks in another library, and on a device of it."""
         return evolve(self, backend=backend, device=device)
@@ -215,6 +226,10 @@ class MaskGroups(dict[str, Any]):
 
     def _each(self, make: Callable[[MaskBatch], Any]) -> MaskGroups:
         return MaskGroups({name: make(batch) for name, batch in self.items()})
+
+    def rows(self, start: int, stop: int) -> MaskGroups:
+        """The masks of some of the samples, copied."""
+        return self._each(lambda batch: batch.rows(start, stop))
 
     def on(self, backend: str, device: Any = None) -> MaskGroups:
         """The same masks in another library, and on a device of it."""

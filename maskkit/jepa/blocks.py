@@ -12,23 +12,23 @@ most `max_attempts * count` steps and a look-up, and whatever it gives keeps all
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache, cached_property
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 from maskkit.jepa.attempts import first_success
 from maskkit.jepa.batch import MaskBatch
-from maskkit.jepa.counter import Array, Bits, Bools, Floats, Ints, fork, integers, shuffle, uniform
+from maskkit.jepa.counter import Bits, Bools, Floats, Ints, fork, integers, shuffle, uniform
 from maskkit.jepa.counter import keys as sample_keys
 from maskkit.jepa.grid import apart, free_in
 from maskkit.jepa.placements import placements
 from maskkit.jepa.plans import BlockPlan
 from maskkit.jepa.sizes import Size
 
-_TRIES = 64
+_TRIES = 32
 """Tries at a free place on grids that are too large for bitsets."""
-_SPARES, _SPARE_BATCH, _SPARE_BATCHES = 1024, 2048, 64
+_SPARES, _SPARE_BATCH, _SPARE_BATCHES = 512, 1024, 16
 """Arrangements that are kept for samples whose attempts all fail, and how long is looked for them."""
 _FORK_TRIES, _FORK_BLIND, _FORK_SPARE, _FORK_ORDER = 1, 2, 3, 4
 
@@ -77,7 +77,7 @@ class Blocks:
     @cached_property
     def _likely(self) -> bool:
         """Whether attempts hardly ever fail."""
-        looked_ahead = self.plan.overlap == "allow" or (self.plan.count <= 4 and self.targets.is_small)
+        looked_ahead = self.plan.overlap == "allow" or self.targets.looks_ahead(self.plan.count)
         return looked_ahead and self._context_is_safe
 
     def _attempt(self, keys: Bits, numbers: Ints) -> tuple[Ints, Bools]:
@@ -118,35 +118,34 @@ class Blocks:
         return targets, good
 
     def _arrange_by_trying(self, keys: Bits, numbers: Ints, chances: Floats) -> tuple[Ints, Bools]:
-        """The same for large grids: each target tries 64 random places, which all but surely finds a free one."""
+        """The same on large grids, where a target has a bounded number of tries at a free place."""
         count = self.plan.count
         keys = fork(keys, _FORK_TRIES)
-        targets = np.zeros((len(keys), count), np.int64)
+        targets, good = np.zeros((len(keys), count), np.int64), np.ones(len(keys), np.bool_)
         for i in range(count):
             columns = (numbers * count + i) * _TRIES
-            targets[:, i] = self._first_free(keys, columns, targets[:, :i], _TRIES, lambda rows: np.full(len(rows), -1))
-        return targets, np.all(targets >= 0, axis=1)
+            targets[:, i], found = self._first_free(keys, columns, _TRIES, targets[:, :i])
+            good &= found
+        return targets, good
 
-    def _first_free(self, keys: Bits, columns: Ints, before: Ints, tries: int, spare: Callable[[Ints], Array]) -> Ints:
-        """The first of so many random places that leaves the places `before` (R, i) alone."""
+    def _first_free(self, keys: Bits, columns: Any, tries: int, before: Ints) -> tuple[Ints, Bools]:
+        """The first of so many random places that leaves the places `before` (R, i) alone; and whether one does."""
         boxes = self.targets.boxes
-        standing = boxes[before]
-
-        def attempt(rows: Ints, numbers: Ints) -> tuple[Ints, Bools]:
-            place = self.targets.draw(uniform(keys[rows], columns[rows] + numbers, 1)[:, 0])
-            return place, np.all(apart(boxes[place][:, None], standing[rows]), axis=1)
-
-        return first_success(len(keys), attempt, tries, spare)
+        tried = self.targets.draw(uniform(keys, columns, tries))
+        clear = np.all(apart(boxes[tried][:, :, None], boxes[before][:, None]), axis=2)
+        return tried[np.arange(len(tried)), clear.argmax(axis=1)], np.any(clear, axis=1)
 
     def _context(self, targets: Ints, chances: Floats) -> tuple[Ints, Bools]:
         """A context block by its law, among those that keep enough beside the targets; and whether there is one."""
         context, good = self.contexts.draw(chances[:, 0]), np.ones(len(targets), np.bool_)
         if self._context_is_safe:
             return context, good
-        free = ~np.any(self.targets.cells(targets), axis=1)
-        poor = np.flatnonzero((free & self.contexts.cells(context)).sum(axis=1) < self.plan.min_context)
+        taken = np.bitwise_or.reduce(self.targets.words(targets), axis=1)
+        kept = np.bitwise_count(self.contexts.words(context) & ~taken).sum(axis=1)
+        poor = np.flatnonzero(kept < self.plan.min_context)
         for rows in np.array_split(poor, -(-len(poor) // 64)) if len(poor) else ():
-            room = free_in(free[rows], self.plan.grid, self.contexts.boxes)
+            free = ~np.any(self.targets.cells(targets[rows]), axis=1)
+            room = free_in(free, self.plan.grid, self.contexts.boxes)
             running = np.cumsum((room >= self.plan.min_context) * self.contexts.weights, axis=1)
             chance = (chances[rows, 1] * running[:, -1])[:, None]
             context[rows] = np.minimum((running <= chance).sum(axis=1), running.shape[1] - 1)
@@ -187,9 +186,8 @@ class Blocks:
         corners = integers(fork(keys, _FORK_BLIND), 0, count, len(blind))
         places = np.zeros((len(keys), count + 1), np.int64)
         for i in range(count):
-            columns = np.full(len(keys), i * tries)
-            blindly = blind[corners[:, i]]
-            places[:, i] = self._first_free(keys, columns, places[:, :i], tries, blindly.__getitem__)
+            place, found = self._first_free(keys, i * tries, tries, places[:, :i])
+            places[:, i] = np.where(found, place, blind[corners[:, i]])
         places[:, count] = self.contexts.draw(uniform(keys, count * tries, 1)[:, 0])
         return places
 

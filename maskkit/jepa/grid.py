@@ -29,14 +29,15 @@ def image_grid(input_size: int | tuple[int, int], patch_size: int) -> Grid:
     Raises:
         ConfigError: the sides are no multiples of the patch, or there is only one patch.
     """
-    return _more_than_one(tuple(_share("input_size", side, "patch_size", patch_size) for side in _pair(input_size)))
+    grid = tuple(_share("input_size", side, "patch_size", patch_size) for side in _pair(input_size))
+    return _more_than_one(grid, input_size, patch_size)
 
 
 def video_grid(num_frames: int, tubelet_size: int, input_size: int | tuple[int, int], patch_size: int) -> Grid:
     """(T, H, W): the tubelets of a clip, `tubelet_size` frames of a patch each. Errors as `image_grid`."""
     frames = _share("num_frames", num_frames, "tubelet_size", tubelet_size)
     sides = (_share("input_size", side, "patch_size", patch_size) for side in _pair(input_size))
-    return _more_than_one((frames, *sides))
+    return _more_than_one((frames, *sides), input_size, patch_size)
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -51,9 +52,12 @@ def _share(name: str, size: int, unit_name: str, unit: int) -> int:
     return size // unit
 
 
-def _more_than_one(grid: Grid) -> Grid:
+def _more_than_one(grid: Grid, input_size: int | tuple[int, int], patch_size: int) -> Grid:
     if math.prod(grid) == 1:
-        raise ConfigError("the grid has one patch, which leaves nothing to predict from; use a larger input_size")
+        raise ConfigError(
+            f"input_size must be larger than one patch of {patch_size}, got {input_size}: one patch leaves nothing to "
+            f"predict from"
+        )
     return grid
 
 

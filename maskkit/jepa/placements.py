@@ -21,10 +21,12 @@ from maskkit.jepa.sizes import Size
 _WORD = 64
 _TABLE_BYTES = 16 * 2**20
 """The most that the table of painted places may take; more are painted one by one."""
-_BITSET_PLACES = 3000
-"""Up to here bitsets are made (a megabyte); a grid with more places is so large that drawing again is cheaper."""
-_PAIR_PLACES = 640
+_BITSET_PLACES = 8192
+"""Up to here bitsets are made (8 MiB for these, half a second); grids of more places than that do without."""
+_PAIR_PLACES = 2048
 """Up to here the law of the first two blocks is tabulated."""
+_AHEAD_PLACES = 640
+"""Up to here it is looked ahead whether a third and a fourth block will find a place."""
 
 
 class Opening(NamedTuple):
@@ -81,6 +83,14 @@ class Placements:
             return paint(self.boxes[places], self.grid)
         return np.take(self._table, places, axis=0)
 
+    def words(self, places: Ints) -> Bits:
+        """The places as bitsets of tokens: (...,) -> (..., words of 64)."""
+        return pack(self.cells(places)) if self._packed is None else self._packed.take(places, axis=0)
+
+    @cached_property
+    def _packed(self) -> Bits | None:
+        return None if self._table is None else pack(self._table)
+
     @cached_property
     def _table(self) -> Bools | None:
         return paint(self.boxes, self.grid) if len(self.boxes) * self.grid[0] * self.grid[1] <= _TABLE_BYTES else None
@@ -92,15 +102,15 @@ class Placements:
         """Whether `free` and `pick` can be used."""
         return len(self.boxes) <= _BITSET_PLACES
 
-    @property
-    def is_small(self) -> bool:
-        """Whether `opening` can be used."""
-        return len(self.boxes) <= _PAIR_PLACES
+    def looks_ahead(self, count: int) -> bool:
+        """Whether `opening` makes sure that all of so many blocks find a place."""
+        return len(self.boxes) <= (_PAIR_PLACES if count <= 2 else _AHEAD_PLACES if count <= 4 else 0)
 
     @cached_property
     def free(self) -> Bits:
         """(places, words): bit p of row i says that places i and p share no token."""
-        rows = [np.packbits(apart(box, self.boxes) & self.real, bitorder="little") for box in self.boxes]
+        boxes = self.boxes.astype(np.int16)  # grids of so few places are small
+        rows = [np.packbits(apart(box, boxes) & self.real, bitorder="little") for box in boxes]
         bitsets = np.stack(rows).view("<u8").astype(np.uint64)
         bitsets[~self.real] = 0
         return bitsets
@@ -127,21 +137,22 @@ class Placements:
     def opening(self, count: int) -> Opening | None:
         """How `count` disjoint blocks begin; None where that is too much to tabulate.
 
-        The law is that of blocks set down one after the other, starting over where one finds no place. Of two, three or
-        four blocks the chance of each pair to be completed is known here, so that nothing is ever started over.
+        The law is that of blocks set down one after the other, starting over where one finds no place. If this looks
+        ahead, the chance of each pair to be completed is in its probability, and nothing is ever started over.
         """
-        if not self.is_small:
+        if len(self.boxes) > _PAIR_PLACES:
             return None
-        if count not in self._openings:
-            self._openings[count] = self._tabulate(count)
-        return self._openings[count]
+        ahead = count if self.looks_ahead(count) else 2
+        if ahead not in self._openings:
+            self._openings[ahead] = self._tabulate(ahead)
+        return self._openings[ahead]
 
     def _tabulate(self, count: int) -> Opening:
         clear = np.unpackbits(self.free.view(np.uint8), axis=1, bitorder="little").astype(np.float64)
         single = clear @ self.weights
         inverse = np.divide(1, single, out=np.zeros_like(single), where=single > 0)
         joint = clear * np.outer(self.weights, self.weights) * (inverse[:, None] + inverse)
-        first, second = np.nonzero(np.triu(joint))
+        first, second = (axis.astype(np.int32) for axis in np.nonzero(np.triu(joint)))
         weights, third = joint[first, second], None
         if count > 2:
             beside = self._weight(self.free[first] & self.free[second])
@@ -174,6 +185,13 @@ class Placements:
 def placements(grid: tuple[int, int], sizes: tuple[Size, ...]) -> Placements:
     """The places of these sizes; samplers of one process share them."""
     return Placements(grid, sizes)
+
+
+def pack(cells: Bools) -> Bits:
+    """Booleans (..., N) as words of 64 bits, the rest of the last one zero."""
+    padded = np.zeros((*cells.shape[:-1], -(-cells.shape[-1] // _WORD) * _WORD), np.bool_)
+    padded[..., : cells.shape[-1]] = cells
+    return np.packbits(padded, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
 
 
 def _selection() -> Array:

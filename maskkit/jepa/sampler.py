@@ -16,6 +16,8 @@ from maskkit.validators import is_integer
 
 _CHUNK = 2048
 """Samples that are drawn at a time: larger batches fall out of the processor's cache."""
+_AHEAD = 512
+"""Samples that calls for small batches draw at once."""
 
 
 class Sampler:
@@ -29,12 +31,15 @@ class Sampler:
         disjoint: whether context and targets of a sample never share a token.
         least_context: tokens that every context has at least.
         least_target: tokens that every target has at least.
+        reads_ahead: whether calls may draw samples of later calls too; not where masks depend on the step.
     """
 
     config_class: ClassVar[type[Strategy]]
     disjoint: bool = True
     least_context: int = 1
     least_target: int = 1
+    reads_ahead: bool = True
+    _ahead: tuple[int, Any] | None = None
 
     def __init__(self, config: Strategy | None = None, /, **params: Any) -> None:
         self.config: Any = build(self.config_class, params) if config is None else config
@@ -97,12 +102,22 @@ class Sampler:
         """The next batch: Torch booleans on the device, `context, targets` unpack it."""
         if not is_integer(batch_size) or batch_size < 1:
             raise ConfigError(f"batch_size must be a positive integer, got {batch_size!r}")
-        drawn = self.sample(range(self.cursor, self.cursor + batch_size), step=self.calls, **given).to(device)
+        drawn = self._next(int(batch_size), given).to(device)
         for batch in drawn.values() if isinstance(drawn, dict) else (drawn,):
             batch.context  # noqa: B018 - a device that is not there should fail here, and move nothing on
         self.cursor += int(batch_size)
         self.calls += 1
         return drawn
+
+    def _next(self, size: int, given: Mapping[str, Any]) -> Any:
+        """The masks at the cursor; small batches are cut from many samples drawn at once, which only saves time."""
+        start, stop = self.cursor, self.cursor + size
+        if given or not self.reads_ahead or size >= _AHEAD:
+            return self.sample(range(start, stop), step=self.calls, **given)
+        first, many = self._ahead or (0, None)
+        if many is None or not first <= start <= stop <= first + _AHEAD:
+            first, many = self._ahead = start, self.sample(range(start, start + _AHEAD), step=self.calls)
+        return many.rows(start - first, stop - first)
 
     def example(self, size: int) -> dict[str, Any]:
         """What `sample` must be given besides ids, made up for so many samples; most strategies need nothing."""

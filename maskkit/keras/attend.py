@@ -23,6 +23,7 @@ def masked_softmax(scores: Any, allowed: Any = None) -> Any:
     Returns:
         Weights of the shape and dtype of the scores, computed in float32 at least. Values and gradients are finite.
     """
+    scores = ops.convert_to_tensor(scores)
     dtype = keras.backend.standardize_dtype(scores.dtype)
     if dtype in ("float16", "bfloat16"):
         scores = ops.cast(scores, "float32")

@@ -34,7 +34,8 @@ class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
         wide = widen(inputs)
         centred = wide - mean(wide, keepdims=True)
         variance = mean(ops.square(centred), keepdims=True)
-        return ops.cast(centred * ops.rsqrt(variance + self.epsilon), inputs.dtype) * self.gamma + self.beta
+        gamma, beta = (ops.cast(weight, wide.dtype) for weight in (self.gamma, self.beta))
+        return ops.cast(centred * ops.rsqrt(variance + self.epsilon) * gamma + beta, inputs.dtype)
 
 
 class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]

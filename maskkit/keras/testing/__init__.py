@@ -15,5 +15,6 @@ from maskkit.keras.testing.golden import output_kernel as output_kernel
 from maskkit.keras.testing.golden import stacked_bias as stacked_bias
 from maskkit.keras.testing.golden import stacked_kernel as stacked_kernel
 from maskkit.keras.testing.gradients import compiled as compiled
+from maskkit.keras.testing.gradients import differentiate as differentiate
 from maskkit.keras.testing.gradients import gradients as gradients
 from maskkit.keras.testing.probe import Probe as Probe

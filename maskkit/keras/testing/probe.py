@@ -49,7 +49,7 @@ class Probe:
     def layer(self, stirred: bool = True, biases: bool = True, **options: Any) -> Any:
         """A built layer. `stirred`: away from its start, so that no gain is 0; `biases`: these too."""
         layer = self.config.layer(**options)
-        layer(*[ops.convert_to_tensor(x) for x in self.inputs()], **self.defaults(layer))
+        layer(*[keras.KerasTensor(x.shape) for x in self.inputs()], **self.defaults(layer))
         if stirred:
             stir(layer, biases)
         return layer

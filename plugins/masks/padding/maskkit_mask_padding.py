@@ -28,8 +28,7 @@ class Padding(AttentionMask):
 
     def spans(self, b, q):
         padding = host(self.padding_mask)
-        real = Spans.from_bool(~padding)  # one row per sample
-        return real.take(b).only(~padding[b, q])
+        return Spans.from_bool(~padding[b]).reshape(b.shape).only(~padding[b, q])
 
 
 @hookimpl

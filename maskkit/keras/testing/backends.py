@@ -1,0 +1,79 @@
+"""The same weights on another backend: outputs that do not depend on it.
+
+Run as a program (`python -m maskkit.keras.testing.backends FILE`, under some `KERAS_BACKEND`) it writes what all
+installed layers give for fixed weights and inputs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from maskkit.item import Attention
+from maskkit.keras.testing.gradients import compiled
+from maskkit.keras.testing.probe import Probe, arrays, ways
+from maskkit.registry import registry
+
+Array = npt.NDArray[Any]
+
+
+def other_backends() -> list[str]:
+    """The installed backends beside the one that runs."""
+    return [name for name in ("torch", "jax", "tensorflow") if name != keras.backend.backend() and find_spec(name)]
+
+
+def outputs_here() -> dict[str, Array]:
+    """What every installed layer gives on this backend: by layer, sample, way to call it, and number of the output."""
+    found: dict[str, Array] = {}
+    for full_name in registry.full_names("attention"):
+        cls: type[Attention] = registry.find(full_name)  # type: ignore[assignment]
+        for i, sample in enumerate(cls.samples):
+            for way in range(len(ways(Probe(cls, sample).config))):
+                given = _outputs(Probe(cls, sample, way))
+                found |= {f"{full_name} sample {i} way {way} output {j}": y for j, y in enumerate(given)}
+    return found
+
+
+def _outputs(probe: Probe) -> list[Array]:
+    """With and without blocked keys."""
+    layer, inputs = probe.layer(stirred=False), probe.inputs()
+    for i, weight in enumerate(layer.weights):
+        if "float" in str(weight.dtype):
+            values = 0.4 * np.random.default_rng(i).normal(size=tuple(weight.shape))
+            weight.assign(np.abs(values) if "variance" in weight.path else values)
+    outputs = _call(probe, layer, inputs, {})
+    if "keys" in probe.masks:
+        outputs += _call(probe, layer, inputs, probe.key_mask(probe.some_keys(inputs), inputs))
+    return outputs
+
+
+def _call(probe: Probe, layer: Any, inputs: list[Array], options: dict[str, Any]) -> list[Array]:
+    """JAX compiles one function in less time than its many operations one by one."""
+    if keras.backend.backend() != "jax":
+        return probe.call(layer, inputs, **options)
+    options = {name: keras.ops.convert_to_tensor(mask) for name, mask in options.items()}
+    run = compiled(layer, **probe.defaults(layer), **options)
+    return arrays(run(*[keras.ops.convert_to_tensor(x) for x in inputs]))
+
+
+def outputs_on(backend: str) -> dict[str, Array]:
+    """The same in another process, on another backend."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "outputs.npz"
+        command = [sys.executable, "-m", "maskkit.keras.testing.backends", str(path)]
+        run = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": backend}, stderr=subprocess.PIPE, text=True)
+        assert run.returncode == 0, f"{backend}: {run.stderr[-2000:]}"
+        with np.load(path) as archive:
+            return {name: archive[name] for name in archive.files}
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], **outputs_here())  # type: ignore[arg-type]

@@ -1,0 +1,561 @@
+"""The functional interface to masks: names, configs, dtypes, combination, application, pictures."""
+
+import copy
+import pickle
+import subprocess
+import sys
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from attrs import field, frozen
+from maskkit import (
+    AttentionMask,
+    ConfigError,
+    MaskConfig,
+    MaskFactory,
+    MaskType,
+    UnknownName,
+    apply_mask,
+    combine_masks,
+    create,
+    create_mask,
+    from_array,
+    from_dict,
+    get_mask_info,
+    mask_factory,
+    names,
+    positive,
+    register,
+    to_dict,
+    visualize_mask,
+)
+from maskkit.draw import figure as figures
+from maskkit.testing import check_mask
+from maskkit.typed import typed
+
+CAUSAL = create("causal", seq_len=4)
+
+
+@frozen(kw_only=True)
+class Odd(AttentionMask):
+    """Keys at odd positions.
+
+    Attributes:
+        seq_len: number of tokens.
+    """
+
+    name = "odd_keys"
+    samples = (dict(seq_len=4),)
+    seq_len: int = field(validator=positive)
+
+    def allows(self, q, k):
+        return (k % 2 == 1) & (q >= 0)
+
+
+# -- MaskType, MaskFactory --------------------------------------------------------------------------------------------
+
+
+def test_a_mask_type_is_used_like_an_enum():
+    assert MaskType.CAUSAL is MaskType("causal") is MaskType["CAUSAL"] is MaskType("mask.causal")
+    assert (MaskType.SLIDING_WINDOW.name, MaskType.SLIDING_WINDOW.value) == ("SLIDING_WINDOW", "sliding_window")
+    assert repr(MaskType.CAUSAL) == "<MaskType.CAUSAL: 'causal'>"
+    assert MaskType.CAUSAL == "causal" == str(MaskType.CAUSAL) == f"{MaskType.CAUSAL}"
+    assert [member.value for member in MaskType] == names("mask")
+    assert len(MaskType) == len(names("mask"))
+    assert "causal" in MaskType
+    assert MaskType.CAUSAL in MaskType
+    assert "no_such_mask" not in MaskType
+    assert {"CAUSAL", "RANDOM"} <= set(dir(MaskType))
+
+
+def test_a_mask_type_survives_copies_and_pickles():
+    for other in (copy.copy, copy.deepcopy, lambda member: pickle.loads(pickle.dumps(member))):
+        assert other(MaskType.CAUSAL) is MaskType.CAUSAL
+
+
+@pytest.mark.parametrize("mask_type", [MaskType.CAUSAL, "causal", "mask.causal"])
+def test_every_spelling_of_a_type_makes_the_mask(mask_type):
+    assert create_mask(mask_type, seq_len=4) == create(mask_type, seq_len=4) == CAUSAL
+    assert MaskConfig(mask_type=mask_type, seq_len=4).mask_type is MaskType.CAUSAL
+
+
+def test_a_third_party_mask_is_everywhere_as_long_as_it_is_there():
+    with register(Odd):
+        assert MaskType.ODD_KEYS in list(MaskType)
+        assert MaskFactory.create_odd_keys_mask(seq_len=4) == create_mask("odd_keys", seq_len=4) == Odd(seq_len=4)
+        assert create_mask(config=MaskConfig(mask_type="odd_keys", seq_len=4)) == Odd(seq_len=4)
+        assert get_mask_info()["odd_keys"]["required_params"] == ["seq_len"]
+        assert "create_odd_keys_mask" in dir(MaskFactory)
+    assert not hasattr(MaskType, "ODD_KEYS")
+    assert not hasattr(MaskFactory, "create_odd_keys_mask")
+
+
+def test_the_factory_has_a_function_for_every_mask():
+    for name in names("mask"):
+        function = getattr(MaskFactory, f"create_{name}_mask")
+        sample = dict(mask_factory.registry.find(name, "mask").samples[0])
+        assert function(**sample) == create_mask(name, **sample), name
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: create_mask("casual", seq_len=4), UnknownName, "Invalid mask_type: casual; did you mean 'causal'"),
+        (lambda: create_mask("zzz"), ValueError, r"Invalid mask_type: zzz; \(\d+ installed: maskkit list --kind mask"),
+        (lambda: create_mask("attention.spatial"), ValueError, "Invalid mask_type: attention.spatial"),
+        (lambda: create_mask(7), ConfigError, "Invalid mask_type: 7, a name or a MaskType is needed"),
+        (lambda: create_mask(), ConfigError, "needs a mask_type or a config"),
+        (lambda: MaskConfig(mask_type="casual"), UnknownName, "Invalid mask_type: casual; did you mean 'causal'"),
+        (lambda: MaskType.CASUAL, AttributeError, "no member 'CASUAL'; did you mean 'CAUSAL'"),
+        (lambda: MaskFactory.create_casual_mask, AttributeError, "did you mean 'create_causal_mask'"),
+        (lambda: MaskFactory.causal, AttributeError, "no function 'causal'"),
+    ],
+)
+def test_a_wrong_name_says_what_is_meant_and_how_to_list(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+# -- MaskConfig -------------------------------------------------------------------------------------------------------
+
+
+def test_a_config_is_a_value():
+    """Equal and hashed by content, arrays too; frozen."""
+    one, other, third = (
+        MaskConfig(mask_type="padding", extra_params={"padding_mask": np.array([[False, last]])})
+        for last in (True, True, False)
+    )
+    assert one == other != third
+    assert hash(one) == hash(other)
+    with pytest.raises(AttributeError):
+        one.dtype = "float32"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"window_size": 3}, "unknown parameter 'window_size'"),
+        ({"seq_len": 4, "extra_params": {"seq_len": 4}}, "seq_len given twice"),
+        ({"seq_len": 4, "extra_params": {"size": 4}}, "unknown parameter 'size'"),
+        ({"seq_len": 4, "dtype": "flaot"}, "dtype 'flaot' is not known"),
+        ({"seq_len": 4, "dtype": "complex64"}, "dtype must be bool, an integer or a floating dtype, got 'complex64'"),
+        ({"seq_len": 2.5}, "seq_len must be an integer"),
+    ],
+)
+def test_a_config_and_create_mask_refuse_the_same(params, words):
+    with pytest.raises(ConfigError, match=words):
+        MaskConfig(mask_type="causal", **params)
+    with pytest.raises(ConfigError, match=words):
+        create_mask("causal", **params)
+
+
+def test_a_config_takes_no_other_fields():
+    with pytest.raises(TypeError, match="seq_length"):
+        MaskConfig(mask_type="causal", seq_length=4)
+
+
+def test_parameters_win_over_those_of_the_config():
+    config = MaskConfig(mask_type="sliding_window", seq_len=8, window_size=2, dtype="float32")
+    changed = create_mask(config=config, window_size=3, dtype="int8")
+    assert changed == create_mask("sliding_window", seq_len=8, window_size=3, dtype="int8")
+    assert create_mask("sliding_window", config, extra_params={"window_size": 4}, dtype=None).window_size == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("banded", MaskConfig(mask_type="causal", seq_len=4)), "'banded' is not that of the config, 'causal'"),
+        ((None, {"mask_type": "causal"}), "config must be a MaskConfig, got dict"),
+    ],
+)
+def test_type_and_config_must_agree(args, words):
+    with pytest.raises(ConfigError, match=words):
+        create_mask(*args)
+
+
+def test_extra_params_is_a_mapping():
+    with pytest.raises(ConfigError, match="extra_params must be a mapping"):
+        create_mask("causal", seq_len=4, extra_params=[1])
+
+
+# -- dtype ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", torch.float32, np.float32, np.dtype("float32"), jnp.float32])
+def test_the_dtype_is_that_of_the_arrays(dtype):
+    mask = create_mask("causal", seq_len=4, dtype=dtype)
+    assert np.asarray(mask).dtype == mask.allowed().dtype == mask.blocked().dtype == np.float32
+    assert mask.allowed("torch").dtype == torch.float32
+    assert mask.allowed("jax").dtype == jnp.float32
+    assert np.asarray(mask, dtype=bool).dtype == mask.allowed(dtype=bool).dtype == bool
+    np.testing.assert_array_equal(np.asarray(mask), np.tril(np.ones((4, 4))))
+    np.testing.assert_array_equal(mask.blocked(), np.triu(np.ones((4, 4)), 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("causal", {"seq_len": 5}),
+        ("random", {"seq_len": 5, "seed": 1}),
+        ("padding", {"padding_mask": [[False, True], [False, False]]}),
+        ("valid_query", {"num_queries": 5, "valid_queries": 2}),
+    ],
+)
+def test_a_mask_with_a_dtype_keeps_the_contract(name, params):
+    plain, mask = create_mask(name, **params), create_mask(name, **params, dtype="float16")
+    check_mask(mask)
+    assert isinstance(mask, AttentionMask) == isinstance(plain, AttentionMask)
+    assert (mask.shape, mask.stats()) == (plain.shape, plain.stats())
+
+
+def test_a_dtype_is_part_of_the_value_and_is_saved():
+    mask = create_mask("causal", seq_len=4, dtype="bfloat16")
+    assert mask != CAUSAL
+    assert to_dict(mask) == {"typed": {"type": "causal", "seq_len": 4}, "dtype": "bfloat16"}
+    assert from_dict(to_dict(mask)) == mask
+    assert create_mask("causal", seq_len=4, dtype="bool") == CAUSAL
+
+
+def test_both_of_a_pair_have_the_dtype():
+    pair = create_mask("global_local", seq_len=4, sliding_window=2, dtype="int8")
+    assert [np.asarray(mask).dtype for mask in pair] == [np.int8, np.int8]
+
+
+def test_what_is_made_of_masks_has_the_dtype_they_agree_on():
+    band = create("banded", seq_len=4, band_width=3)
+    both = typed(CAUSAL, "float32") & typed(band, "float32")
+    assert both == typed(CAUSAL & band, "float32")
+    assert ~typed(CAUSAL, "float32") == typed(~CAUSAL, "float32")
+    assert typed(CAUSAL, "float32")[1:, ::2] == typed(CAUSAL[1:, ::2], "float32")
+    assert typed(CAUSAL, "float32") & band == typed(CAUSAL, "float32") & typed(band, "int8") == CAUSAL & band
+
+
+def test_the_dtype_changes_nothing_else():
+    """Attention reads booleans, never numbers that it would add to its scores."""
+    mask = create_mask("causal", seq_len=4, dtype="float32")
+    q = torch.randn(1, 2, 4, 8, generator=torch.Generator().manual_seed(0))
+    sdpa = torch.nn.functional.scaled_dot_product_attention
+    assert torch.equal(sdpa(q, q, q, attn_mask=mask), sdpa(q, q, q, attn_mask=CAUSAL))
+    assert np.array_equal(mask.bias(), CAUSAL.bias())
+    assert mask.fits()["is_causal"] is True
+    logits = np.zeros((4, 4))
+    np.testing.assert_array_equal(apply_mask(logits, mask), apply_mask(logits, CAUSAL))
+
+
+# -- combine_masks ----------------------------------------------------------------------------------------------------
+
+COMBINED = {"or": np.logical_or, "and": np.logical_and, "xor": np.logical_xor}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("combination", COMBINED)
+def test_combinations_are_of_what_is_blocked(combination, count):
+    blocked = np.random.default_rng(count).random((count, 6, 7)) < 0.5
+    mask = combine_masks(*(from_array(b, true="blocked") for b in blocked), combination=combination)
+    np.testing.assert_array_equal(mask.blocked(), reduce(COMBINED[combination], blocked))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor, jnp.asarray, keras.ops.convert_to_tensor])
+def test_in_arrays_true_means_allowed(convert):
+    allowed = np.random.default_rng(0).random((2, 4, 4)) < 0.5
+    mask = combine_masks(CAUSAL, convert(allowed))
+    np.testing.assert_array_equal(np.asarray(mask), np.tril(np.ones((4, 4), bool)) & allowed)
+
+
+@pytest.mark.parametrize(
+    ("masks", "combination", "words"),
+    [
+        ((), "or", "at least one mask"),
+        ((CAUSAL, CAUSAL), "nor", "combination must be one of 'or', 'and', 'xor', got 'nor'; did you mean"),
+        (((CAUSAL, CAUSAL),), "or", "got tuple; it is several masks"),
+        ((CAUSAL, "causal"), "or", "combine_masks takes masks, and boolean arrays, got str"),
+        ((CAUSAL, np.ones((4, 4))), "or", r"dtype float64; write `array != 0`"),
+        ((CAUSAL, create("causal", seq_len=5)), "or", r"shapes \(4, 4\) and \(5, 5\)"),
+    ],
+)
+def test_what_does_not_combine(masks, combination, words):
+    with pytest.raises(ConfigError, match=words):
+        combine_masks(*masks, combination=combination)
+
+
+# -- apply_mask -------------------------------------------------------------------------------------------------------
+
+LIBRARIES = {
+    "numpy": lambda x, dtype: x.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype),
+    "torch": lambda x, dtype: torch.as_tensor(x).to(getattr(torch, dtype)),
+    "jax": jnp.asarray,
+    "keras": lambda x, dtype: keras.ops.cast(x, dtype),
+}
+
+
+def booleans(*shape):
+    return np.random.default_rng(len(shape)).random(shape) < 0.5
+
+
+FITTING = {
+    "attention": [
+        ((5, 6), (5, 6), np.s_[:]),
+        ((5, 6), (3, 5, 6), np.s_[:]),
+        ((5, 6), (2, 3, 4, 5, 6), np.s_[:]),
+        ((2, 5, 6), (2, 5, 6), np.s_[:]),
+        ((2, 5, 6), (2, 3, 5, 6), np.s_[:, None]),
+        ((2, 5, 6), (2, 3, 4, 5, 6), np.s_[:, None, None]),
+        ((1, 5, 6), (2, 3, 5, 6), np.s_[:, None]),
+        ((2, 3, 5, 6), (2, 3, 5, 6), np.s_[:]),
+        ((2, 1, 5, 6), (2, 3, 5, 6), np.s_[:]),
+    ],
+    "segmentation": [
+        ((3,), (2, 3, 5, 6), np.s_[:, None, None]),
+        ((5, 6), (2, 3, 5, 6), np.s_[:]),
+        ((2, 3, 5, 6), (2, 3, 5, 6), np.s_[:]),
+        ((3,), (3, 3, 3, 3), np.s_[:, None, None]),
+    ],
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("mask_type", "mask", "inputs", "key"), [(name, *case) for name, cases in FITTING.items() for case in cases]
+)
+def test_a_mask_is_laid_over_its_axes(mask_type, mask, inputs, key, library, dtype):
+    """Where the mask blocks there is the value, and everywhere else the input, bit by bit."""
+    allowed = booleans(*mask)
+    given = LIBRARIES[library](np.random.default_rng(0).normal(size=inputs).astype("float32"), dtype)
+    masked = apply_mask(given, allowed, mask_value=-5, mask_type=mask_type)
+    assert (type(masked), masked.dtype, masked.shape) == (type(given), given.dtype, given.shape)
+    np.testing.assert_array_equal(as_float32(masked), np.where(allowed[key], as_float32(given), -5))
+
+
+def as_float32(x):
+    """NumPy's; of Torch's bfloat16, which it does not read, by way of float32."""
+    return np.asarray(x.float() if isinstance(x, torch.Tensor) else x, "float32")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "written"),
+    [
+        ("float16", -1e9, -65504.0),
+        ("float16", 1e9, 65504.0),
+        ("float16", -np.inf, -np.inf),
+        ("bfloat16", -1e39, -3.3895313892515355e38),
+        ("float32", -1e9, -1e9),
+        ("float32", -1e300, -3.4028234663852886e38),
+        ("float32", 0, 0),
+    ],
+)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_value_is_one_that_the_dtype_can_hold(library, dtype, value, written):
+    given = LIBRARIES[library](np.zeros((4, 4), "float32"), dtype)
+    masked = apply_mask(given, CAUSAL, mask_value=value)
+    assert masked.dtype == given.dtype
+    assert float(masked[0, 1]) == written
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_softmax_over_masked_logits_is_finite(dtype):
+    """Blocked pairs weigh 0; a row that allows nothing is uniform, and has no gradient."""
+    logits = torch.randn(4, 4).to(getattr(torch, dtype)).requires_grad_()
+    weights = torch.softmax(apply_mask(logits, CAUSAL & ~create("banded", seq_len=4, band_width=3)), -1)
+    weights.square().sum().backward()
+    assert weights[2].tolist() == [1, 0, 0, 0]
+    assert weights[0].tolist() == [0.25] * 4
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad[0] == 0).all()
+
+
+def test_gradients_flow_to_what_is_allowed():
+    allowed = np.asarray(CAUSAL).astype("float32")
+    logits = torch.randn(2, 4, 4, requires_grad=True)
+    apply_mask(logits, CAUSAL).sum().backward()
+    np.testing.assert_array_equal(logits.grad, np.broadcast_to(allowed, (2, 4, 4)))
+    grad = jax.grad(lambda x: apply_mask(x, CAUSAL).sum())(jnp.ones((2, 4, 4)))
+    np.testing.assert_array_equal(grad, np.broadcast_to(allowed, (2, 4, 4)))
+
+
+def test_inputs_stay_on_their_device():
+    for mask in (CAUSAL, np.asarray(CAUSAL), torch.ones(4, 4, dtype=torch.bool, device="meta")):
+        assert apply_mask(torch.zeros(4, 4, device="meta"), mask).device.type == "meta"
+
+
+def test_it_compiles():
+    """To one whole graph in Torch; in JAX with a mask that is an argument, too."""
+    expected = apply_mask(np.zeros((4, 4), "float32"), CAUSAL)
+    compiled = torch.compile(lambda x: apply_mask(x, CAUSAL), backend="eager", fullgraph=True)
+    np.testing.assert_array_equal(compiled(torch.zeros(4, 4)), expected)
+    zeros = jnp.zeros((4, 4), "float32")
+    np.testing.assert_array_equal(jax.jit(lambda x: apply_mask(x, CAUSAL))(zeros), expected)
+    np.testing.assert_array_equal(jax.jit(apply_mask)(zeros, jnp.asarray(CAUSAL)), expected)
+
+
+def test_symbolic_tensors_of_keras_are_masked():
+    inputs = keras.Input((2, 4, 4))
+    model = keras.Model(inputs, keras.ops.sum(apply_mask(inputs, CAUSAL), axis=1))
+    expected = 2 * apply_mask(np.zeros((1, 4, 4), "float32"), CAUSAL)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(np.zeros((1, 2, 4, 4), "float32"))), expected)
+
+
+def test_without_a_type_the_mask_decides():
+    """Masks know what they are; over the last two axes both readings are the same."""
+    square = np.zeros((4, 4, 4, 4), "float32")
+    queries, pixels = create("valid_query", num_queries=4, valid_queries=2), booleans(4, 4)
+    np.testing.assert_array_equal(apply_mask(square, queries), apply_mask(square, queries, mask_type="segmentation"))
+    np.testing.assert_array_equal(apply_mask(square, pixels), apply_mask(square, pixels, mask_type="segmentation"))
+    np.testing.assert_array_equal(apply_mask(square, pixels), apply_mask(square, pixels, mask_type="attention"))
+    batched = create("padding", padding_mask=booleans(4, 4))
+    np.testing.assert_array_equal(apply_mask(square, batched), apply_mask(square, batched, mask_type="attention"))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 4)])
+def test_an_array_that_can_be_read_in_two_ways_is_refused(shape):
+    with pytest.raises(ConfigError, match=r"two ways; give mask_type='attention' or mask_type='segmentation'"):
+        apply_mask(np.zeros((4, 4, 4, 4)), booleans(*shape))
+
+
+@pytest.mark.parametrize(
+    ("mask_type", "mask", "inputs"),
+    [
+        ("attention", (4, 4), (2, 5, 5)),
+        ("attention", (1, 4), (4, 4)),
+        ("attention", (3, 4, 4), (2, 3, 4, 4)),
+        ("attention", (2, 4, 4), (4, 4)),
+        ("attention", (2, 1, 4, 4), (2, 4, 4)),
+        ("attention", (4,), (4,)),
+        ("attention", (2, 1, 1, 4), (2, 3, 4, 4)),
+        ("segmentation", (2,), (2, 3, 4, 5)),
+        ("segmentation", (3, 4, 5), (2, 3, 4, 5)),
+        ("segmentation", (5, 4), (2, 3, 4, 5)),
+        ("segmentation", (1, 3, 4, 5), (2, 3, 4, 5)),
+        ("segmentation", (3,), (3, 4, 5)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_with_both(mask_type, mask, inputs):
+    with pytest.raises(ConfigError) as error:
+        apply_mask(np.zeros(inputs), booleans(*mask), mask_type=mask_type)
+    assert f"a mask of shape {mask} does not fit inputs of shape {inputs}: " in str(error.value)
+    assert "such as" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "words"),
+    [
+        (np.zeros((4, 4), "int32"), {}, "inputs must be floating, got an array .* dtype int32; .* convert"),
+        (torch.zeros(4, 4, dtype=torch.bool), {}, "inputs must be floating, .* dtype torch.bool"),
+        (jnp.zeros((4, 4), "int8"), {}, "inputs must be floating"),
+        (np.zeros((4, 4), "complex64"), {}, "inputs must be floating"),
+        ([[0.0]], {}, "inputs must be a floating array, got list"),
+        (np.zeros((4, 4)), {"mask_value": "low"}, "mask_value must be a number, got 'low'"),
+        (np.zeros((4, 4)), {"mask_value": np.nan}, "mask_value must be a number, got nan"),
+        (np.zeros((4, 4)), {"mask_type": "atention"}, "did you mean 'attention'"),
+    ],
+)
+def test_what_no_value_can_be_written_into_is_refused(inputs, options, words):
+    with pytest.raises(ConfigError, match=words):
+        apply_mask(inputs, CAUSAL, **options)
+
+
+# -- visualize_mask ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        CAUSAL,
+        np.asarray(CAUSAL),
+        create_mask("causal", seq_len=4, dtype="float32"),
+        create_mask("global_local", seq_len=4, sliding_window=2),
+        create_mask("valid_query", num_queries=4, valid_queries=2),
+        create_mask("padding", padding_mask=booleans(2, 4)),
+        create_mask("instance_separation", mask_predictions=np.random.default_rng(0).random((1, 2, 3, 4))),
+    ],
+    ids=["mask", "array", "dtype", "pair", "queries", "batch", "images"],
+)
+def test_every_mask_is_drawn(mask):
+    drawn = visualize_mask(mask, title="A title", figsize=(4, 3))
+    assert tuple(drawn.get_size_inches()) == (4, 3)
+    titles = [drawn.get_suptitle(), *(axes.get_title() for axes in drawn.axes)]
+    assert "A title" in titles
+    assert {axes.images[0].get_cmap().name for axes in drawn.axes} == {"Blues"}
+
+
+def test_the_picture_is_the_mask():
+    drawn = visualize_mask(CAUSAL, show=False)
+    np.testing.assert_array_equal(drawn.axes[0].images[0].get_array(), np.asarray(CAUSAL))
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_only_a_backend_with_windows_shows(windows, monkeypatch):
+    """Then pyplot knows the figure; else there is nothing to close."""
+    from matplotlib import pyplot
+
+    shown = []
+    monkeypatch.setattr(figures, "shows_windows", lambda: windows)
+    monkeypatch.setattr(pyplot, "show", lambda: shown.extend(pyplot.get_fignums()))
+    drawn = visualize_mask(CAUSAL)
+    assert shown == ([drawn.number] if windows else [])
+    pyplot.close("all")
+
+
+def test_agg_has_no_windows():
+    assert not figures.shows_windows()
+
+
+def test_without_matplotlib_it_warns_and_draws_nothing(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert visualize_mask(CAUSAL) is None
+    assert caplog.messages == ["matplotlib not available for visualization: pip install 'maskkit[plot]'"]
+    assert caplog.records[0].levelname == "WARNING"
+
+
+# -- get_mask_info, logs, imports -------------------------------------------------------------------------------------
+
+
+def test_info_has_every_installed_mask_and_says_what_create_mask_takes():
+    info = get_mask_info()
+    assert list(info) == names("mask")
+    for name, known in info.items():
+        assert known["description"], name
+        assert known["category"] in ("attention", "segmentation"), name
+        sample = mask_factory.registry.find(name, "mask").samples[0]
+        assert set(known["required_params"]) <= set(sample) <= {*known["required_params"], *known["optional_params"]}
+        assert known["optional_params"]["dtype"] == "bool"
+    assert info["causal"]["provider"] == "maskkit-mask-causal"
+    assert info["causal"]["reference"].startswith("Vaswani et al. 2017")
+
+
+def test_info_leaves_out_what_cannot_be_imported(monkeypatch, caplog):
+    real = mask_factory.info
+
+    def info(name, kind):
+        if name == "causal":
+            raise ConfigError("causal is broken")
+        return real(name, kind)
+
+    monkeypatch.setattr(mask_factory, "info", info)
+    assert set(names("mask")) - set(get_mask_info()) == {"causal"}
+    assert caplog.messages == ["skipped: causal is broken"]
+
+
+def test_the_log_names_arrays_by_their_shape(caplog):
+    with caplog.at_level("DEBUG", "maskkit"):
+        create_mask("padding", padding_mask=np.zeros((2, 3), bool))
+        create_mask("global_local", seq_len=4, sliding_window=2)
+    assert caplog.messages == [
+        "Created padding mask: shape=(2, 3, 3), padding_mask=an array of shape (2, 3) and dtype bool",
+        "Created global local mask: shape=(4, 4), sliding_window=2",
+    ]
+
+
+def test_importing_the_functions_imports_no_framework():
+    code = (
+        "import sys; from maskkit import create_mask, apply_mask, MaskType; create_mask('causal', seq_len=4); "
+        "print(*[m for m in ('torch', 'jax', 'keras', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
