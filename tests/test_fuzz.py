@@ -1,154 +1,22 @@
-"""Random expressions over all installed masks, held to a brute-force oracle; small masks exhaustively to Torch's own.
+"""Random expressions over all masks, held to a brute-force oracle; every small mask to the block masks of Torch."""
 
-A mask's parameters come from its class: its fields and their validators say what is allowed. `_TABLE` has what they
-cannot say (arrays, grids); a plugin that needs an entry there and has none is drawn from its own samples.
-"""
-
-import ast
 import math
-from functools import cache
-from itertools import islice
+from functools import partial
+from itertools import product
 from random import Random
 
-import attrs
-import jax
-import maskkit
 import numpy as np
 import pytest
 import torch
 from attrs import field, frozen
-from hypothesis import HealthCheck, event, given, settings
+from drawn_masks import TABLE, built, derived, every, is_attention, make, mask_classes, rank
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from maskkit import AttentionMask, ConfigError, Mask, MaskGroup, testing
-from maskkit.configs import build, parameters
+from torch.nn.attention.flex_attention import create_block_mask
+import maskkit
+from maskkit import AttentionMask, Mask, testing
 from maskkit.evaluate import cover_of, planes, row_count
 from maskkit.registry import registry
-from torch.nn.attention.flex_attention import create_block_mask
-
-# -- one mask: `pick(n)` chooses a number below n, whoever chooses -----------------------------------------------------
-
-
-def mask_classes() -> list:
-    return [registry.find(name, "mask") for name in maskkit.names("mask")]
-
-
-def make(cls, size: int, pick) -> Mask:
-    """A mask of the class, of the common size where its parameters can be derived, else (and at times) a sample."""
-    mask = None if pick(16) == 15 else derived(cls, size, pick)
-    return built(cls, cls.samples[pick(len(cls.samples))], pick) if mask is None else mask
-
-
-def built(cls, params, pick=lambda count: 0) -> Mask:
-    masks = build(cls, params).build()
-    return masks[pick(len(masks))] if issubclass(cls, MaskGroup) else masks
-
-
-def derived(cls, size: int, pick) -> Mask | None:
-    """A mask of that many keys; None where its parameters cannot be derived."""
-    params = {length: size} if (length := length_field(cls)) else {}
-    params |= _TABLE[cls.name](size, pick) if cls.name in _TABLE else {}
-    for name, parameter in parameters(cls).items():
-        if name in params:
-            continue
-        options = candidates(cls, name, size)
-        if options:
-            params[name] = options[pick(len(options))]
-        elif parameter.required:
-            return None
-    try:
-        mask = built(cls, params, pick)
-    except ConfigError:
-        return None  # its fields depend on each other
-    return mask if mask.shape[-1] == size else None
-
-
-@cache
-def length_field(cls) -> str | None:
-    """The integer parameter that is the length of the last axis in every sample."""
-    shapes = [built(cls, sample).shape for sample in cls.samples]
-    lengths = [
-        name
-        for name, parameter in parameters(cls).items()
-        if parameter.type is int
-        and all(sample.get(name) == shape[-1] for sample, shape in zip(cls.samples, shapes, strict=True))
-    ]
-    return lengths[0] if lengths else None
-
-
-@cache
-def candidates(cls, name: str, size: int) -> list:
-    """Values of a parameter that its validator lets pass; none where its type does not say what they look like."""
-    parameter = parameters(cls)[name]
-    if parameter.type is str:
-        head, _, words = getattr(parameter.attribute.validator, "rule", "").partition("must be one of ")
-        return list(ast.literal_eval(f"({words},)")) if words and not head else []
-    values = {bool: (False, True), int: (*range(-1, size + 2), 10**6), float: (-0.5, 0.0, 0.1, 0.3, 0.5, 0.9, 1.0, 7.5)}
-    return [value for value in values.get(parameter.type, ()) if passes(cls, parameter, value)]
-
-
-def passes(cls, parameter, value) -> bool:
-    try:
-        parameter.validate(cls, value)
-    except ConfigError:
-        return False
-    return True
-
-
-def _flags(count, pick):
-    return [bool(pick(2)) for _ in range(count)]
-
-
-def _grid(size, pick):
-    divisors = [d for d in range(1, size + 1) if size % d == 0]
-    width = divisors[pick(len(divisors))]
-    return {"height": size // width, "width": width}
-
-
-def _neighborhood(size, pick):
-    grid = _grid(size, pick)
-    return grid | {"kernel_size": 1 + 2 * pick((min(grid.values()) + 1) // 2)}
-
-
-def _document(size, pick):
-    form = pick(3)
-    if form == 0:
-        ends = [end for end in range(1, size) if pick(3) == 0]
-        return {"lengths": [b - a for a, b in zip([0, *ends], [*ends, size], strict=True)]}
-    ids = [[pick(3) - 1 for _ in range(size)] for _ in range(1 + pick(2))]
-    return {"ids": ids if form == 2 else ids[0]}
-
-
-def _query_interaction(size, pick):
-    form = ("none", "self", "cross", "hierarchical")[pick(4)]
-    levels = [pick(4) for _ in range(size)] if form == "hierarchical" else None
-    return {"interaction_type": form, "hierarchy_levels": levels}
-
-
-def _spatial(size, pick):
-    height = 1 + pick(size)
-    return {"height": height, "attention_regions": [_flags(size, pick) for _ in range(height)] if pick(8) else None}
-
-
-def _instance_separation(size, pick):
-    batch, queries, height = (1 + pick(n) for n in (2, 3, 3))
-    numbers = np.random.default_rng(pick(2**16)).integers(0, 6, (batch, queries, height, size)) / 5
-    return {"mask_predictions": numbers}
-
-
-_TABLE = {
-    "axial": _grid,
-    "document": _document,
-    "instance_separation": _instance_separation,
-    "key_padding": lambda size, pick: {"lengths": [pick(size + 1) for _ in range(1 + pick(3))]},
-    "longformer": lambda size, pick: {"global_tokens": [i for i in range(size) if pick(4) == 0]},
-    "neighborhood": _neighborhood,
-    "padding": lambda size, pick: {"padding_mask": [_flags(size, pick) for _ in range(1 + pick(3))]},
-    "query_interaction": _query_interaction,
-    "spatial": _spatial,
-    "tree": lambda size, pick: {"parents": [pick(i + 1) - 1 for i in range(size)]},
-    "valid_query": lambda size, pick: {"valid_queries": (None, pick(size + 1), _flags(size, pick))[pick(3)]},
-}
-
 
 # -- expressions: a mask, and beside it the booleans that it must be ---------------------------------------------------
 
@@ -173,12 +41,6 @@ def foreign(shape, pick) -> Case:
     array = np.random.default_rng(pick(2**16)).random(shape) < (0.1, 0.5, 0.9)[pick(3)]
     true = ("allowed", "blocked")[pick(2)]
     return Case(maskkit.from_array(array, true=true), array if true == "allowed" else ~array)
-
-
-def rank(cls) -> int:
-    """Masks of equal rank meet; attention masks do with a batch or without."""
-    mask = built(cls, cls.samples[0])
-    return 2 if isinstance(mask, AttentionMask) else len(mask.shape)
 
 
 def expression(classes, size: int, depth: int, pick) -> Case:
@@ -237,16 +99,10 @@ def cases(draw, sizes=range(1, 25), attention=False) -> Case:
     def pick(count):
         return draw(st.integers(0, count - 1))
 
-    classes = mask_classes()
+    classes = [cls for cls in mask_classes() if is_attention(cls) or not attention]
     first = classes[pick(len(classes))]
-    family = [cls for cls in classes if rank(cls) == (2 if attention else rank(first))]
-    if attention:
-        family = [cls for cls in family if is_attention(cls)]
+    family = [cls for cls in classes if rank(cls) == rank(first)]
     return expression(family, sizes[pick(len(sizes))], pick(4), pick)
-
-
-def is_attention(cls) -> bool:
-    return isinstance(built(cls, cls.samples[0]), AttentionMask)
 
 
 def fuzz(examples: int):
@@ -259,24 +115,25 @@ def fuzz(examples: int):
 
 
 @fuzz(2000)
-@given(case=cases())
-def test_every_expression_is_what_its_parts_say(case):
+@given(case=cases(), block_size=st.sampled_from([1, 2, 3, 4, 7, 128]))
+def test_every_expression_is_what_its_parts_say(case, block_size):
     mask, dense = case.mask, case.dense
-    event(type(mask).__name__)
     assert mask.shape == dense.shape
     np.testing.assert_array_equal(mask.allowed(), dense)
     np.testing.assert_array_equal(mask.blocked(), ~dense)
     testing.check_spans(mask, dense)
     check_cover(mask, dense)
-    testing.check_stats(mask, dense)
+    stats = mask.stats(block_size)
+    assert (stats.allowed, stats.total) == (dense.sum(), dense.size)
+    assert stats.blocked_rows == (~dense.any(axis=-1)).sum()
     if isinstance(mask, AttentionMask):
-        testing.check_blocks(mask, dense)
-    saved = maskkit.to_dict(mask)
-    assert maskkit.from_dict(saved) == mask
-    np.testing.assert_array_equal(maskkit.from_dict(saved), dense)
+        blocks = dense_blocks(dense, block_size)
+        np.testing.assert_array_equal(mask.blocks(block_size).dense(), blocks)
+        assert list(stats.blocks.values()) == np.bincount(blocks.ravel(), minlength=3).tolist()
+    assert maskkit.from_dict(maskkit.to_dict(mask)) == mask
 
 
-@fuzz(500)
+@fuzz(200)
 @given(case=cases(), data=st.data())
 def test_slices_of_every_expression(case, data):
     cut = sliced(case, lambda count: data.draw(st.integers(0, count - 1)))
@@ -294,12 +151,93 @@ def check_cover(mask, dense):
             assert not (np.atleast_2d(dense[plane]) & ~covered).any(), f"{mask!r}: cover() leaves out allowed pairs"
 
 
-@pytest.mark.parametrize("backend", testing.installed_backends())
-@fuzz(200)
+def dense_blocks(dense, size):
+    """0 where a block allows nothing, 2 where it allows all and lies within the mask, else 1."""
+    rows, keys = dense.shape[-2:]
+    tops, lefts = (range(0, length, size) for length in (rows, keys))
+    tiles = [[dense[..., y : y + size, x : x + size] for x in lefts] for y in tops]
+    kinds = [[tile.any((-2, -1)).astype(int) + (tile.sum((-2, -1)) == size**2) for tile in row] for row in tiles]
+    return np.moveaxis(np.array(kinds), (0, 1), (-2, -1))
+
+
+@fuzz(300)
 @given(case=cases(sizes=(1, 6)))
-def test_every_backend_gives_what_numpy_gives(backend, case):
+def test_torch_gives_what_numpy_gives(case):
     """Its arrays, and the predicate on its own indices."""
-    testing.check_backend(case.mask, case.dense, backend)
+    testing.check_backend(case.mask, case.dense, "torch")
+
+
+@fuzz(200)
+@given(case=cases(sizes=(6,)))
+def test_keras_gives_what_numpy_gives(case):
+    testing.check_backend(case.mask, case.dense, "keras")
+
+
+@fuzz(60)
+@given(case=cases(sizes=(6,)))
+def test_jax_gives_what_numpy_gives(case):
+    """Fewer, for JAX compiles every operation for every shape."""
+    testing.check_backend(case.mask, case.dense, "jax")
+
+
+@frozen(kw_only=True)
+class Newcomer(AttentionMask):
+    """A mask that no table here knows, one of whose parameters could be anything.
+
+    Attributes:
+        keys: keys that all may see.
+    """
+
+    name = "newcomer"
+    samples = ({"keys": (0, 2, 3)}, {"keys": (1,)})
+    keys: tuple[int, ...]
+
+    shape = (5, 5)
+
+    def allows(self, q, k):
+        found = k + q < 0
+        for key in self.keys:
+            found = found | (k == key)
+        return found
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_gives_valid_parameters(name):
+    """So that no mask of this repository falls back to its samples unnoticed."""
+    cls = registry.find(name, "mask")
+    for size, seed in product((1, 2, 7, 24), range(10)):
+        assert derived(cls, size, Random(seed).randrange).shape[-1] == size
+
+
+def test_a_new_plugin_is_drawn_from_its_samples():
+    """It needs no entry in the table."""
+    assert derived(Newcomer, 5, Random(0).randrange) is None
+    with maskkit.register(Newcomer):
+        assert Newcomer in mask_classes()
+        drawn = {make(Newcomer, 9, Random(seed).randrange) for seed in range(20)}
+    assert drawn == {Newcomer(**sample) for sample in Newcomer.samples}
+
+
+def test_a_mask_whose_spans_are_wrong_is_found_out():
+    @frozen(kw_only=True)
+    class Wrong(AttentionMask):
+        name = "wrong"
+        samples = ({"seq_len": 4},)
+        seq_len: int = field(validator=maskkit.positive)
+
+        def allows(self, q, k):
+            return k <= q
+
+        def spans(self, q):
+            return maskkit.Spans.interval(0, q)
+
+    @fuzz(500)
+    @given(case=cases())
+    def hold(case):
+        testing.check_spans(case.mask, case.dense)
+
+    with maskkit.register(Wrong), pytest.raises(AssertionError, match=r"Wrong\(.*spans\(\) differs from allows\(\)"):
+        hold()
 
 
 # -- FlexAttention -----------------------------------------------------------------------------------------------------
@@ -311,14 +249,15 @@ _ARRAYS = [
 
 def torch_blocks(dense, block_size):
     """What Torch makes of the booleans (batch, q_len, kv_len)."""
-    table = torch.tensor(dense)
+    table = torch.from_numpy(np.array(dense))
     return create_block_mask(
         lambda b, h, q, kv: table[b, q, kv], len(table), None, *table.shape[1:], device="cpu", BLOCK_SIZE=block_size
     )
 
 
-def assert_flex(mask, dense, block_size, expected, samples):
+def assert_flex(case, block_size, expected, samples):
     """`to_flex` equals the samples `expected[samples]` in all eight arrays, and its mask_mod is the mask."""
+    mask, dense = case.mask, case.dense
     actual = mask.to_flex(block_size)
     assert actual.BLOCK_SIZE == expected.BLOCK_SIZE
     assert actual.seq_lengths == expected.seq_lengths
@@ -335,49 +274,27 @@ def assert_flex(mask, dense, block_size, expected, samples):
 @given(case=cases(attention=True), block_size=st.sampled_from([1, 2, 3, 4, 5, 8, 16, 128]))
 def test_to_flex_of_every_attention_expression_is_what_torch_makes(case, block_size):
     batched = case.dense.reshape(-1, *case.dense.shape[-2:])
-    assert_flex(case.mask, case.dense, block_size, torch_blocks(batched, block_size), slice(None))
-
-
-def every(choose, most: int) -> list:
-    """All that `choose(pick)` can give; where that is more than `most`, so many at random."""
-    found = list(islice(_every(choose), most + 1))
-    return found if len(found) <= most else [choose(Random(seed).randrange) for seed in range(most)]
-
-
-def _every(choose):
-    path = []
-    while True:
-        trail = []
-
-        def pick(count):
-            trail.append((path[len(trail)] if len(trail) < len(path) else 0, count))  # noqa: B023
-            return trail[-1][0]  # noqa: B023
-
-        yield choose(pick)
-        while trail and trail[-1][0] + 1 == trail[-1][1]:
-            trail.pop()
-        if not trail:
-            return
-        path = [*(choice for choice, _ in trail[:-1]), trail[-1][0] + 1]
-
-
-def attention_classes():
-    return [cls for cls in mask_classes() if isinstance(built(cls, cls.samples[0]), AttentionMask)]
+    assert_flex(case, block_size, torch_blocks(batched, block_size), slice(None))
 
 
 @pytest.mark.parametrize("size", range(1, 9))
 def test_to_flex_of_every_small_mask_is_what_torch_makes(size):
-    """All parameters of all masks, as far as they are few; Torch makes all masks of a size at once, as one batch."""
-    cases = [
-        leaf(mask)
-        for cls in attention_classes()
-        for mask in every(lambda pick: derived(cls, size, pick), 200)
-        if mask is not None
-    ]
-    print(size, len(cases))
-    batches = [case.dense.reshape(-1, size, size) for case in cases]
+    """All parameters of every mask where they are few; Torch makes all masks of a size at once, as one batch."""
+    some = [mask for cls in mask_classes() if is_attention(cls) for mask in every(partial(derived, cls, size), most=10)]
+    found = [leaf(mask) for mask in some if mask is not None]
+    batches = [case.dense.reshape(-1, size, size) for case in found]
     ends = np.cumsum([len(batch) for batch in batches]).tolist()
     for block_size in range(1, 5):
         expected = torch_blocks(np.concatenate(batches), block_size)
-        for case, start, end in zip(cases, [0, *ends], ends, strict=False):
-            assert_flex(case.mask, case.dense, block_size, expected, slice(start, end))
+        for case, start, end in zip(found, [0, *ends], ends, strict=False):
+            assert_flex(case, block_size, expected, slice(start, end))
+
+
+@pytest.mark.parametrize("name", [cls.name for cls in mask_classes() if is_attention(cls)])
+def test_to_flex_of_long_masks_is_what_torch_makes(name):
+    cls = registry.find(name, "mask")
+    mask = derived(cls, 2048, Random(name).randrange)
+    assert mask is not None or cls.name not in TABLE
+    case = leaf(built(cls, cls.samples[0]) if mask is None else mask)
+    batched = case.dense.reshape(-1, *case.dense.shape[-2:])
+    assert_flex(case, 128, torch_blocks(batched, 128), slice(None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
@@ -23,7 +24,8 @@ class Keras:
 
     def arange(self, size: int, device: Any) -> Any:
         _check_device(device)
-        return ops.arange(size, dtype="int32")
+        # JAX has 64 bits only where it was told so; elsewhere they keep parameters above 2**31 exact.
+        return ops.arange(size, dtype="int32" if keras.backend.backend() == "jax" else "int64")
 
     def where(self, allowed: Any, shape: tuple[int, ...], on: Any, off: Any, dtype: str) -> Any:
         allowed = ops.broadcast_to(allowed, shape)
