@@ -28,7 +28,7 @@ lint: $(VENV)/test.stamp
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-group-by=group --benchmark-sort=name
+	$(VENV)/bin/python -m pytest tests/benchmarks -o 'norecursedirs=.*' --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-group-by=group --benchmark-sort=name
 
 docs-gallery: $(VENV)/test.stamp
 	$(VENV)/bin/python docs/gallery.py

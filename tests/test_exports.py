@@ -264,7 +264,7 @@ def llama():
 
 @pytest.fixture
 def static_shapes():
-    """Torch 2.13 miscompiles FlexAttention for the CPU when many sizes are unknown; here each is compiled for itself."""
+    """Torch 2.13 miscompiles FlexAttention for the CPU when many sizes are unknown; here each is compiled alone."""
     torch._dynamo.reset()
     with torch._dynamo.config.patch(automatic_dynamic_shapes=False):
         yield

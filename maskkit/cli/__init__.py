@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +58,7 @@ def run(argv: list[str]) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("maskkit: %(levelname)s: %(message)s"))
     logging.getLogger("maskkit").addHandler(handler)
+    showwarning, warnings.showwarning = warnings.showwarning, _show_warning
     try:
         code = _command().main(args=argv, prog_name="maskkit", standalone_mode=False)
         sys.stdout.flush()
@@ -73,7 +75,13 @@ def run(argv: list[str]) -> int:
         print(f"maskkit: {_one_line(error)}", file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
     finally:
+        warnings.showwarning = showwarning
         logging.getLogger("maskkit").removeHandler(handler)
+
+
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    """A warning as one line."""
+    print(f"maskkit: WARNING: {message}", file=sys.stderr)
 
 
 def _command() -> Any:

@@ -46,10 +46,14 @@ def render(
         bool, typer.Option("--blocked", help="Draw what is blocked instead of what is allowed.")
     ] = False,
 ) -> None:
-    """Draw a mask in the terminal, or into a file. Its parameters are options: see maskkit render NAME --help."""
+    """Draw a mask or a strategy in the terminal, or into a file; parameters are options: maskkit render NAME --help."""
     if output is not None and output.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(SUFFIXES)}")
-    masks = _masks(ctx, target)
+    built = build_target(ctx, target)
+    if hasattr(built, "preview"):
+        _render_strategy(built, output, blocked)
+        return
+    masks = _masks(built, target)
     if output is None:
         width = shutil.get_terminal_size().columns
         for mask in masks:
@@ -68,7 +72,11 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Count what a mask allows, and what each of its forms costs."""
-    found = [(mask, mask.stats(block_size)) for mask in _masks(ctx, target)]
+    built = build_target(ctx, target)
+    if hasattr(built, "preview"):
+        typer.echo(json.dumps(built.preview(_SAMPLES).stats(), indent=2))
+        return
+    found = [(mask, mask.stats(block_size)) for mask in _masks(built, target)]
     if as_json:
         reports = [{"mask": repr(mask), **figures.to_dict()} for mask, figures in found]
         typer.echo(json.dumps(reports if len(reports) > 1 else reports[0], indent=2))
@@ -95,11 +103,49 @@ def check(
     typer.echo(f"{file}: ok: {found!r}")
 
 
-def _masks(ctx: typer.Context, target: str) -> list[Any]:
-    """The masks that a target gives."""
+_SAMPLES = 1000
+"""Samples over which the statistics of a strategy are taken."""
+
+
+def _render_strategy(strategy: Any, output: Path | None, blocked: bool) -> None:
+    """Context and targets of the first samples on the patch grid."""
+    if blocked:
+        raise ConfigError("--blocked is for masks; a strategy draws context and targets")
+    shown: Any = strategy.preview(4)
+    if output is None:
+        typer.echo(shown.text(shutil.get_terminal_size().columns))
+        return
+    suffix = output.suffix.lower()
+    if suffix in (".png", ".pdf"):
+        shown.figure().savefig(output, dpi=120)
+    elif suffix == ".npz":
+        import numpy as np
+
+        on_host = shown.numpy()
+        groups = on_host if isinstance(on_host, dict) else {"": on_host}
+        np.savez_compressed(
+            output, **{f"{name}_{part}".strip("_"): array for name, b in groups.items() for part, array in b.items()}
+        )
+    elif suffix == ".npy":
+        raise ConfigError(f"{output}: a .npy file holds one array, and a strategy gives several; use .npz")
+    else:
+        output.write_text(_strategy_text(strategy, shown, suffix), encoding="utf-8")
+    log.info("saved mask visualization to %s", output)
+    typer.echo(f"wrote {output}", err=True)
+
+
+def _strategy_text(strategy: Any, shown: Any, suffix: str) -> str:
+    from maskkit.trees import to_dict
+
+    if suffix == ".json":
+        return json.dumps(to_dict(strategy.config), indent=2) + "\n"
+    return str(shown.svg() if suffix == ".svg" else shown.text(200) + "\n")
+
+
+def _masks(built: Any, target: str) -> list[Any]:
+    """The masks among what was built."""
     from maskkit.mask import Mask
 
-    built = build_target(ctx, target)
     masks = list(built) if isinstance(built, tuple) else [built]
     if not all(isinstance(mask, Mask) for mask in masks):
         raise ConfigError(

@@ -1,0 +1,112 @@
+"""Speed of attention layers against Keras' own and against Torch with the same projections: `make bench`.
+
+Each group holds the same work done in several ways, in one run, on the Torch backend; pytest-benchmark prints the ratios.
+The last groups show how time grows with the length of the sequence.
+"""
+
+import keras
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+import maskkit
+
+if keras.backend.backend() != "torch":
+    pytest.skip("these compare with Torch, on Torch", allow_module_level=True)
+
+WIDTH, HEADS, KEY_HEADS = 256, 8, 2
+LENGTHS = pytest.mark.parametrize("length", [256, 1024])
+
+
+class Plain(torch.nn.Module):
+    """Torch's fused attention between two linear maps."""
+
+    def __init__(self, key_heads):
+        super().__init__()
+        self.heads, self.key_heads, self.head = HEADS, key_heads, WIDTH // HEADS
+        self.qkv = torch.nn.Linear(WIDTH, (HEADS + 2 * key_heads) * self.head, bias=False)
+        self.out = torch.nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, x, causal):
+        batch, length, _ = x.shape
+        qkv = self.qkv(x).view(batch, length, -1, self.head).transpose(1, 2)
+        q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], dim=1)
+        y = scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=self.heads != self.key_heads)
+        return self.out(y.transpose(1, 2).reshape(batch, length, WIDTH))
+
+
+def layer_of(kind, way):
+    if kind == "multi_head":
+        if way == "maskkit":
+            layer = maskkit.create("multi_head", embed_dim=WIDTH, num_heads=HEADS)
+            return lambda x, causal: layer(x, use_causal_mask=causal)
+        other = keras.layers.MultiHeadAttention(HEADS, WIDTH // HEADS, use_bias=False)
+        return Plain(HEADS) if way == "torch" else lambda x, causal: other(x, x, use_causal_mask=causal)
+    if way == "maskkit":
+        params = dict(d_model=WIDTH, n_head=HEADS, n_kv_head=KEY_HEADS, rope_percentage=0.0)
+        layer = maskkit.create("group_query", **params)
+        return lambda x, causal: layer(x, use_causal_mask=causal)
+    other = keras.layers.GroupQueryAttention(WIDTH // HEADS, HEADS, KEY_HEADS, use_bias=False)
+    return Plain(KEY_HEADS) if way == "torch" else lambda x, causal: other(x, x, use_causal_mask=causal)
+
+
+def forward(call, *inputs):
+    with torch.no_grad():
+        return call(*inputs)
+
+
+def forward_and_backward(call, *inputs):
+    call(*inputs).sum().backward()
+
+
+@LENGTHS
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("run", [forward, forward_and_backward], ids=lambda run: run.__name__)
+@pytest.mark.parametrize("way", ["maskkit", "keras", "torch"])
+@pytest.mark.parametrize("kind", ["multi_head", "group_query"])
+def test_against_keras_and_torch(benchmark, kind, way, run, causal, length):
+    benchmark.group = f"{kind}, {run.__name__}, {'causal' if causal else 'full'}, {length} tokens"
+    x = torch.randn(4, length, WIDTH, requires_grad=True)
+    call = layer_of(kind, way)
+    call(x, causal)
+    benchmark(run, call, x, causal)
+
+
+@pytest.mark.parametrize("way", ["capsule_routing", "multi_head"])
+def test_routing_has_no_loop_over_tokens(benchmark, way):
+    benchmark.group = "capsule routing beside plain attention, 256 tokens"
+    width = "num_heads" if way == "capsule_routing" else "embed_dim"
+    layer = maskkit.create(way, **{"num_heads": HEADS, width: HEADS if width == "num_heads" else WIDTH})
+    x = torch.randn(4, 256, WIDTH)
+    layer(x)
+    benchmark(forward, layer, x)
+
+
+@pytest.mark.parametrize("length", [256, 512, 1024, 2048])
+@pytest.mark.parametrize("implementation", ["fft", "matrix"])
+def test_fft_is_faster_on_long_sequences(benchmark, implementation, length):
+    benchmark.group = f"fnet, {length} tokens"
+    layer = maskkit.create("fnet", implementation=implementation)
+    x = torch.randn(4, length, WIDTH)
+    layer(x)
+    benchmark(forward, layer, x)
+
+
+LINEAR = {
+    "anchor": (dict(dim=WIDTH, num_anchor_tokens=64), lambda length: [(1, length, WIDTH)]),
+    "perceiver": (dict(dim=WIDTH), lambda length: [(1, 64, WIDTH), (1, length, WIDTH)]),
+    "window": (dict(dim=WIDTH, window_size=8, num_heads=HEADS), lambda length: [(1, 64, length // 64, WIDTH)]),
+    "multi_head": (dict(embed_dim=WIDTH), lambda length: [(1, length, WIDTH)]),
+}
+
+
+@pytest.mark.parametrize("length", [1024, 2048, 4096, 8192])
+@pytest.mark.parametrize("name", LINEAR)
+def test_time_grows_with_the_length(benchmark, name, length):
+    """Linear for all but multi_head, which stands here for comparison."""
+    benchmark.group = f"{name}, by length"
+    params, shapes = LINEAR[name]
+    layer = maskkit.create(name, kind="attention", **params)
+    inputs = [torch.from_numpy(np.random.default_rng(0).normal(size=s).astype("float32")) for s in shapes(length)]
+    layer(*inputs)
+    benchmark(forward, layer, *inputs)
