@@ -6,6 +6,8 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --co
 INSTALL = $(PIP) -r requirements/build.txt && $(PIP) --no-build-isolation
 
 ATTENTION = tests/attention plugins/attention
+# Tests compile much and compute little.
+QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 
 .PHONY: demo test test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
 
@@ -17,7 +19,7 @@ test: $(VENV)/test.stamp
 
 # The attention layers on the other backends of Keras; TensorFlow in an environment of its own.
 test-jax: $(VENV)/test.stamp
-	KERAS_BACKEND=jax $(VENV)/bin/python -m pytest $(ATTENTION)
+	KERAS_BACKEND=jax XLA_FLAGS="$(QUICK_XLA)" $(VENV)/bin/python -m pytest $(ATTENTION)
 
 test-tensorflow: $(VENV)-tensorflow/stamp
 	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest $(ATTENTION)

@@ -11,6 +11,7 @@ from maskkit.keras.kernels import rms_norm as rms_norm
 from maskkit.keras.kernels import split_heads as split_heads
 from maskkit.keras.kernels import widen as widen
 from maskkit.keras.layer import AttentionLayer as AttentionLayer
+from maskkit.keras.layer import BatchNormalization as BatchNormalization
 from maskkit.keras.layer import Dropout as Dropout
 from maskkit.keras.layer import LayerNormalization as LayerNormalization
 from maskkit.keras.layer import custom_objects as custom_objects

@@ -28,20 +28,22 @@ def fresh(initializer: Any, offset: int) -> Any:
     return type(initializer).from_config(config)
 
 
-def by_fans(initializers: Sequence[Any], inputs: int = 1, stacked: int | None = None) -> Callable[..., Any]:
-    """An initializer for kernels with more than two axes, spread as the matrix (inputs, outputs) that they are.
+def by_fans(initializers: Sequence[Any], inputs: int = 1, parts: int | Sequence[int] = 1) -> Callable[..., Any]:
+    """An initializer for kernels with more than two axes, spread as the matrices (inputs, outputs) that they are.
 
     Args:
-        initializers: one, or one for each kernel that is stacked.
-        inputs: the number of leading axes that are inputs (not counting the stacked axis).
-        stacked: an axis along which several kernels stand side by side.
+        initializers: one for each part.
+        inputs: the number of leading axes that are inputs.
+        parts: how many kernels stand side by side along the first axis of outputs, or how much of it each takes.
     """
 
     def initialize(shape: Sequence[int], dtype: Any = None) -> Any:
-        if stacked is None:
+        if parts == 1:
             return _as_matrix(initializers[0], tuple(shape), inputs, dtype)
-        rest = (*shape[:stacked], *shape[stacked + 1 :])
-        return ops.stack([_as_matrix(one, rest, inputs, dtype) for one in initializers], axis=stacked)
+        sizes = [shape[inputs] // parts] * parts if isinstance(parts, int) else parts
+        shapes = [(*shape[:inputs], size, *shape[inputs + 1 :]) for size in sizes]
+        kernels = [_as_matrix(one, part, inputs, dtype) for one, part in zip(initializers, shapes, strict=True)]
+        return ops.concatenate(kernels, axis=inputs)
 
     return initialize
 

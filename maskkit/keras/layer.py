@@ -38,6 +38,17 @@ class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
         return ops.cast(centred * ops.rsqrt(variance + self.epsilon) * gamma + beta, inputs.dtype)
 
 
+class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+    """Keras' batch norm over the last axis, which outside of training keeps float64 (Keras goes through float32)."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalised by the batch while training, else by what was learnt; times `gamma`, plus `beta`."""
+        if training and self.trainable:
+            return super().call(inputs, training=True, mask=mask)
+        gain = widen(self.gamma) * ops.rsqrt(widen(self.moving_variance) + self.epsilon)
+        return ops.cast((widen(inputs) - widen(self.moving_mean)) * gain + widen(self.beta), inputs.dtype)
+
+
 class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
     """Base class: `config_class` is the whole constructor, and every parameter is an attribute of the layer.
 
@@ -133,19 +144,21 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
         self._kernel_count += kernels
         return fresh(getattr(self, name), offset)
 
-    def add_kernel(self, name: str, shape: tuple[int, ...], *, inputs: int = 1, stacked: int | None = None) -> Any:
+    def add_kernel(
+        self, name: str, shape: tuple[int, ...], *, inputs: int = 1, parts: int | tuple[int, ...] = 1
+    ) -> Any:
         """A kernel that starts with the spread of the matrix (inputs, outputs), with numbers of its own.
 
         Args:
             name: of the weight.
-            shape: `(*ins, *outs)`, and one more axis if `stacked`.
+            shape: `(*ins, *outs)`.
             inputs: how many axes `ins` are.
-            stacked: the axis along which several kernels stand side by side, each with numbers of its own.
+            parts: how many kernels stand side by side along the first axis of `outs`, or how much of it each takes; they
+                have numbers of their own.
         """
-        count = 1 if stacked is None else shape[stacked]
-        copies = [self.fresh_initializer() for _ in range(count)]
+        copies = [self.fresh_initializer() for _ in range(parts if isinstance(parts, int) else len(parts))]
         return self.add_weight(
-            name=name, shape=shape, initializer=by_fans(copies, inputs, stacked), regularizer=self.kernel_regularizer
+            name=name, shape=shape, initializer=by_fans(copies, inputs, parts), regularizer=self.kernel_regularizer
         )
 
     def add_bias(self, name: str, shape: tuple[int, ...]) -> Any:

@@ -1,6 +1,6 @@
 """Speed of attention layers against Keras' own and against Torch with the same projections: `make bench`.
 
-Each group holds the same work done in several ways, in one run, on the Torch backend; pytest-benchmark prints the ratios.
+Each group holds one job done in several ways, in one run; read the ratios.
 The last groups show how time grows with the length of the sequence.
 """
 

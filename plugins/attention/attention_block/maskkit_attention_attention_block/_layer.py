@@ -1,0 +1,98 @@
+"""The Keras layer of the attention block."""
+
+import keras
+from keras import ops
+from maskkit.keras import AttentionLayer, Dropout, LayerNormalization, allowed_pixels, boolean, dropping, project
+
+from . import AttentionBlockConfig
+
+_MOST_KERNELS = 8
+"""Of a layer inside: the block's own seeded kernels start apart from that many."""
+
+
+@keras.saving.register_keras_serializable("maskkit")
+class AttentionBlock(AttentionLayer):
+    """Maps (B, H, W, dim) to maps of the same shape; the parameters are those of `AttentionBlockConfig`."""
+
+    config_class = AttentionBlockConfig
+
+    def __init__(self, **params):
+        super().__init__(**params)
+        attention = self.config.attention(
+            kernel_initializer=self.fresh_initializer(kernels=_MOST_KERNELS),
+            bias_initializer=self.fresh_initializer("bias_initializer", kernels=_MOST_KERNELS),
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.bias_regularizer,
+        )
+        self.attention = attention.layer(dtype=self.dtype_policy, name="attention")
+        norm = dict(epsilon=self.norm_epsilon, dtype=self.dtype_policy)
+        self.attention_norm = LayerNormalization(**norm, name="attention_norm")
+        self.mlp_norm = LayerNormalization(**norm, name="mlp_norm")
+        self.dropout = Dropout(self.dropout_rate, seed=self.seed, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.require_width(input_shape, "dim")
+        batch, height, width, dim = input_shape
+        pixels = None if height is None or width is None else height * width
+        self.attention.build(input_shape if self.config.inner == "window" else (batch, pixels, dim))
+        self.attention_norm.build(input_shape)
+        self.mlp_norm.build(input_shape)
+        self.hidden_kernel = self.add_kernel("hidden_kernel", (dim, self.config.hidden))
+        self.output_kernel = self.add_kernel("output_kernel", (self.config.hidden, dim))
+        self.hidden_bias = self.add_bias("hidden_bias", (self.config.hidden,)) if self.use_bias else None
+        self.output_bias = self.add_bias("output_bias", (dim,)) if self.use_bias else None
+        self.attention_scale = self._scale("attention_scale") if self.use_layer_scale else None
+        self.mlp_scale = self._scale("mlp_scale") if self.use_layer_scale else None
+
+    def _scale(self, name):
+        start = keras.initializers.Constant(self.layer_scale_init)
+        return self.add_weight(name=name, shape=(self.dim,), initializer=start)
+
+    def call(self, inputs, attention_mask=None, training=None, mask=None):
+        """Attend, and think.
+
+        Args:
+            inputs: (B, H, W, dim).
+            attention_mask: a mask value, or an array in which non-zero means allowed: pixels, (B, H, W) or (B, H * W),
+                or queries and keys, (B, H * W, H * W); batch may be 1.
+            training: whether dropout acts.
+            mask: the mask that Keras carries along, (B, H, W).
+        """
+        allowed = self._allowed(inputs, attention_mask, mask)
+        if self.normalization_position == "pre":
+            x = inputs + self._attend(self.attention_norm(inputs), allowed, training)
+            return x + self._mlp(self.mlp_norm(x), training)
+        x = self.attention_norm(inputs + self._attend(inputs, allowed, training))
+        return self.mlp_norm(x + self._mlp(x, training))
+
+    def _allowed(self, inputs, attention_mask, mask):
+        """Booleans (B, H * W), or of pairs (B, H * W, H * W), or None for all.
+
+        Three axes mean a map if they are the map's, for the two ways differ on all maps but those of one pixel.
+        """
+        size = tuple(ops.shape(inputs)[1:3])
+        pairs = None
+        if attention_mask is not None and self.config.inner != "window":
+            attention_mask = boolean(attention_mask)
+            if len(attention_mask.shape) == 3 and tuple(ops.shape(attention_mask)[1:]) != size:
+                pairs, attention_mask = attention_mask, None
+        keep = allowed_pixels(attention_mask, mask, size=size)
+        if pairs is None or keep is None:
+            return keep if pairs is None else pairs
+        return ops.logical_and(pairs, keep[:, None, :])
+
+    def _attend(self, x, allowed, training):
+        batch, height, width, dim = ops.shape(x)
+        tokens = x if self.config.inner == "window" else ops.reshape(x, (batch, height * width, dim))
+        y = self.attention(tokens, attention_mask=allowed, training=training)
+        return self._finish(ops.reshape(y, (batch, height, width, dim)), self.attention_scale, training)
+
+    def _mlp(self, x, training):
+        hidden = ops.gelu(project(x, self.hidden_kernel, self.hidden_bias), approximate=False)
+        hidden = self._finish(hidden, None, training)
+        return self._finish(project(hidden, self.output_kernel, self.output_bias), self.mlp_scale, training)
+
+    def _finish(self, x, scale, training):
+        drop = dropping(self.dropout, training)
+        x = drop(x) if drop else x
+        return x if scale is None else x * scale
