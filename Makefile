@@ -19,10 +19,10 @@ test: $(VENV)/test.stamp
 
 # The attention layers on the other backends of Keras; TensorFlow in an environment of its own.
 test-jax: $(VENV)/test.stamp
-	KERAS_BACKEND=jax XLA_FLAGS="$(QUICK_XLA)" $(VENV)/bin/python -m pytest $(ATTENTION)
+	KERAS_BACKEND=jax XLA_FLAGS="$(QUICK_XLA)" $(VENV)/bin/python -m pytest $(ATTENTION) $(ONLY)
 
 test-tensorflow: $(VENV)-tensorflow/stamp
-	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest $(ATTENTION)
+	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest $(ATTENTION) $(ONLY)
 
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff format --check .

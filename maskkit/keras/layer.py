@@ -153,8 +153,8 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
             name: of the weight.
             shape: `(*ins, *outs)`.
             inputs: how many axes `ins` are.
-            parts: how many kernels stand side by side along the first axis of `outs`, or how much of it each takes; they
-                have numbers of their own.
+            parts: how many kernels stand side by side along the first axis of `outs`, or how much of it each takes;
+                they have numbers of their own.
         """
         copies = [self.fresh_initializer() for _ in range(parts if isinstance(parts, int) else len(parts))]
         return self.add_weight(

@@ -4,6 +4,8 @@ Each group holds one job done in several ways, in one run; read the ratios.
 The last groups show how time grows with the length of the sequence.
 """
 
+from time import perf_counter
+
 import keras
 import numpy as np
 import pytest
@@ -59,17 +61,33 @@ def forward_and_backward(call, *inputs):
     call(*inputs).sum().backward()
 
 
+def ratios(calls, run, *inputs, rounds):
+    """Median over rounds of the first call's time by each other's, in turns, so that a busy machine slows all alike."""
+    times = np.empty((rounds, len(calls)))
+    for row in times:
+        for i in np.random.default_rng().permutation(len(calls)):
+            start = perf_counter()
+            run(calls[i], *inputs)
+            row[i] = perf_counter() - start
+    return np.median(times[:, :1] / times[:, 1:], axis=0)
+
+
 @LENGTHS
 @pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
 @pytest.mark.parametrize("run", [forward, forward_and_backward], ids=lambda run: run.__name__)
-@pytest.mark.parametrize("way", ["maskkit", "keras", "torch"])
 @pytest.mark.parametrize("kind", ["multi_head", "group_query"])
-def test_against_keras_and_torch(benchmark, kind, way, run, causal, length):
-    benchmark.group = f"{kind}, {run.__name__}, {'causal' if causal else 'full'}, {length} tokens"
+def test_against_keras_and_torch(benchmark, kind, run, causal, length):
+    """The goal is 1.05; what is refused here is more than noise explains."""
+    benchmark.group = f"{kind}, {run.__name__}"
     x = torch.randn(4, length, WIDTH, requires_grad=True)
-    call = layer_of(kind, way)
-    call(x, causal)
-    benchmark(run, call, x, causal)
+    calls = [layer_of(kind, way) for way in ("maskkit", "keras", "torch")]
+    for call in calls:
+        run(call, x, causal)
+    by_keras, by_torch = ratios(calls, run, x, causal, rounds=40 if length == 256 else 12)
+    benchmark.extra_info |= {"maskkit / keras": by_keras, "maskkit / torch": by_torch}
+    benchmark(run, calls[0], x, causal)
+    assert by_keras < 1.2
+    assert by_torch < 1.3
 
 
 @pytest.mark.parametrize("way", ["capsule_routing", "multi_head"])

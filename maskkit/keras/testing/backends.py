@@ -64,12 +64,17 @@ def _call(probe: Probe, layer: Any, inputs: list[Array], options: dict[str, Any]
     return arrays(run(*[keras.ops.convert_to_tensor(x) for x in inputs]))
 
 
+_QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+"""These programs compile much and compute little."""
+
+
 def outputs_on(backend: str) -> dict[str, Array]:
     """The same in another process, on another backend."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "outputs.npz"
         command = [sys.executable, "-m", "maskkit.keras.testing.backends", str(path)]
-        run = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": backend}, stderr=subprocess.PIPE, text=True)
+        env = {"XLA_FLAGS": _QUICK_XLA, **os.environ, "KERAS_BACKEND": backend}
+        run = subprocess.run(command, env=env, stderr=subprocess.PIPE, text=True)
         assert run.returncode == 0, f"{backend}: {run.stderr[-2000:]}"
         with np.load(path) as archive:
             return {name: archive[name] for name in archive.files}

@@ -38,7 +38,7 @@ _PASSED: set[tuple[str, Any]] = set()
 def run(check: Callable[[Probe], None], cls: type[Attention]) -> None:
     """One check, for every sample and way to call it. What has passed once in a process does not run again.
 
-    Where every call is compiled anew (JAX, TensorFlow) the first sample stands for all: the others take minutes a layer.
+    Where every call is compiled anew (JAX, TensorFlow) the first sample stands for all; the others take minutes.
     """
     if (check.__name__, cls) in _PASSED:
         return
