@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from attrs import Attribute, frozen
+from attrs import Attribute, evolve, frozen
 from maskkit.arrays import is_array
 from maskkit.dtypes import dtype_name
 from maskkit.errors import ConfigError, did_you_mean
@@ -38,9 +38,12 @@ class Rule:
     test: Callable[[Any], bool]
     number: bool = False
     hint: Callable[[Any], str] | None = None
+    none: bool = False
 
     def __call__(self, instance: Any, attribute: Attribute[Any], value: Any) -> None:
         """Raise ConfigError unless the value passes."""
+        if self.none and value is None:
+            return
         if self.number:
             check_number(instance, attribute, value)
         if not self.test(value):
@@ -50,7 +53,7 @@ class Rule:
 
 def check_number(instance: Any, attribute: Attribute[Any], value: Any) -> None:
     """Refuse what is no number, booleans, and fractions where the field is an integer."""
-    if attribute.type in (int, "int"):
+    if attribute.type in (int, "int", int | None, "int | None"):
         if not is_integer(value):
             raise ConfigError(message(instance, attribute.name, "must be an integer", value))
     elif not is_number(value):
@@ -88,11 +91,7 @@ seed = Rule("must be in [0, 2**64)", lambda value: 0 <= value < 2**64, number=Tr
 
 def optional(rule: Rule) -> Rule:
     """None, or what the rule allows."""
-
-    def check(value: Any) -> bool:
-        return value is None or ((not rule.number or is_number(value)) and rule.test(value))
-
-    return Rule(f"{rule.rule}, or None", check)
+    return evolve(rule, rule=f"{rule.rule}, or None", none=True)
 
 
 def one_of(*choices: Any) -> Rule:

@@ -108,10 +108,15 @@ def test_an_optional_array_is_an_array_all_the_same(value):
         Maybe(integers=value)
 
 
-@pytest.mark.parametrize("value", [True, "3", -1, float("nan"), [1]])
-def test_an_optional_number_is_a_number_all_the_same(value):
-    with pytest.raises(ConfigError, match=r"^count must be positive, or None, got"):
+@pytest.mark.parametrize("value", [True, "3", 2.5, float("nan"), [1]])
+def test_an_optional_integer_is_an_integer_all_the_same(value):
+    with pytest.raises(ConfigError, match=r"^count must be an integer, got"):
         Maybe(count=value)
+
+
+def test_an_optional_number_keeps_its_range():
+    with pytest.raises(ConfigError, match=r"^count must be positive, or None, got -1"):
+        Maybe(count=-1)
 
 
 @frozen
