@@ -122,4 +122,4 @@ def test_an_optional_number_keeps_its_range():
 @frozen
 class Maybe:
     integers: Any = field(default=None, validator=optional(array(ndim=1, dtype="integer")))
-    count: Any = field(default=None, validator=optional(positive))
+    count: int | None = field(default=None, validator=optional(positive))
