@@ -78,9 +78,8 @@ class CapsuleRoutingSelfAttention(AttentionLayer):
         value = project(inputs, self.value_kernel, self.value_bias)
         scores = widen(ops.einsum("bqhd,bshd->bhqs", query * query.shape[-1] ** -0.5, key))
         tokens = inputs.shape[1]
-        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=tokens, keys=tokens).dense(
-            tokens, tokens
-        )
+        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=tokens, keys=tokens)
+        allowed = allowed.dense(*ops.shape(scores)[2:])
         scores = self._refine(scores, allowed, token_mask(attention_mask, mask))
         weights = ops.cast(masked_softmax(scores, allowed), value.dtype)
         dropout = dropping(self.weights_dropout, training)
@@ -109,7 +108,7 @@ class CapsuleRoutingSelfAttention(AttentionLayer):
 
     def _horizontal(self, votes, voters):
         """For every head a capsule of the queries up to each, the first of which stays as it is; or one of all."""
-        tokens = votes.shape[2]
+        tokens = ops.shape(votes)[2]
         who = None if voters is None else voters[:, :, None, :]
         if not self.use_positional_routing:
             return self._route(votes, who, 1)
