@@ -72,12 +72,18 @@ def attend(
 def _fusible(query: Any, value: Any) -> bool:
     """TensorFlow has no fused kernel (nor Keras' for it a single key head), and float64 would come back as float32.
 
-    JAX's takes values only as wide as the keys.
+    JAX's takes values only as wide as the keys, and cannot be compiled for float16 on a CPU.
     """
-    backend: str = keras.backend.backend()
-    if backend == "tensorflow" or keras.backend.standardize_dtype(query.dtype) == "float64":
+    backend, dtype = keras.backend.backend(), keras.backend.standardize_dtype(query.dtype)
+    if backend == "tensorflow" or dtype == "float64":
         return False
-    return backend == "torch" or bool(query.shape[-1] == value.shape[-1])
+    return backend == "torch" or (query.shape[-1] == value.shape[-1] and not (dtype == "float16" and _jax_on_cpu()))
+
+
+def _jax_on_cpu() -> bool:
+    import jax
+
+    return str(jax.default_backend()) == "cpu"
 
 
 def _explicit(
