@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 import maskkit
 from maskkit import Attention, ConfigError
+from maskkit.algebra import ArrayMask
 from maskkit.keras import (
     AttentionLayer,
     Dropout,
@@ -253,7 +254,7 @@ def test_masks_in_a_functional_model_reach_the_layer():
 
 
 def test_a_mask_of_pixels_is_no_mask_of_tokens():
-    pixels = maskkit.algebra.ArrayMask(array=np.ones((2, 2), bool), true="allowed")
+    pixels = ArrayMask(array=np.ones((2, 2), bool), true="allowed")
     with pytest.raises(ConfigError, match="must be a mask of queries and keys"):
         MeanLayer(width=4)(normal(1, 2, 4), attention_mask=pixels)
 
