@@ -41,7 +41,7 @@ class CBAMConfig(TrainableAttention):
     name = "cbam"
     layer_class = "maskkit_attention_cbam._layer:CBAM"
     samples = (
-        dict(channels=8, kernel_size=3),
+        dict(channels=8, ratio=2, kernel_size=3),
         dict(
             channels=12, ratio=3, channel_use_bias=True, spatial_use_bias=False, spatial_kernel_initializer="he_normal"
         ),
