@@ -5,17 +5,25 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --co
 # flit_core first: without a build environment of its own for each of them, the plugins install in seconds.
 INSTALL = $(PIP) -r requirements/build.txt && $(PIP) --no-build-isolation
 
+# Tests run side by side, so each keeps to one core.
+WORKERS = --numprocesses auto --maxprocesses 4 --dist worksteal
+ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
 ATTENTION = tests/attention plugins/attention
 # Tests compile much and compute little.
 QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 
-.PHONY: demo test test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
+.PHONY: demo test test-slow test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/maskkit render causal --seq-len 64
 
 test: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest
+	$(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS)
+
+# What takes minutes: the guarantees over 100,000 samples.
+test-slow: $(VENV)/test.stamp
+	$(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS) -m slow
 
 # The attention layers on the other backends of Keras; TensorFlow in an environment of its own.
 test-jax: $(VENV)/test.stamp
