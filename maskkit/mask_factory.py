@@ -42,7 +42,7 @@ class _Members(type):
     def __getattr__(cls, name: str) -> MaskType:
         if name in (members := cls.__members__):
             return members[name]
-        raise AttributeError(f"MaskType has no member {name!r}{did_you_mean(name, members) or ';'} {_how_to_list()}")
+        raise AttributeError(f"MaskType has no member {name!r}{did_you_mean(name, members)} {_how_to_list()}")
 
     @property
     def __members__(cls) -> dict[str, MaskType]:
@@ -235,7 +235,7 @@ class _Factory(type):
     def __getattr__(cls, name: str) -> Callable[..., Any]:
         kind = name.removeprefix("create_").removesuffix("_mask")
         if name != f"create_{kind}_mask" or kind not in MaskType:
-            near = did_you_mean(name, _function_names()) or ";"
+            near = did_you_mean(name, _function_names())
             raise AttributeError(f"MaskFactory has no function {name!r}{near} {_how_to_list()}")
 
         def function(**params: Any) -> Any:

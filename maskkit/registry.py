@@ -93,7 +93,7 @@ class Registry:
             return UnknownName(f"{what}; there is {' and '.join(elsewhere)}")
         hint = did_you_mean(name, known if "." in name else short)
         count = f"{len(known)} installed" if known else "none installed"
-        return UnknownName(f"{what}{hint or ';'} ({count}: maskkit list{f' --kind {kind}' if kind else ''})")
+        return UnknownName(f"{what}{hint} ({count}: maskkit list{f' --kind {kind}' if kind else ''})")
 
     # -- classes --------------------------------------------------------------------------------------------------
 

@@ -107,7 +107,7 @@ def test_the_factory_has_a_function_for_every_mask():
     ("call", "error", "words"),
     [
         (lambda: create_mask("casual", seq_len=4), UnknownName, "Invalid mask_type: casual; did you mean 'causal'"),
-        (lambda: create_mask("zzz"), ValueError, r"Invalid mask_type: zzz; \(\d+ installed: maskkit list --kind mask"),
+        (lambda: create_mask("zzz"), ValueError, r"Invalid mask_type: zzz \(\d+ installed: maskkit list --kind mask"),
         (lambda: create_mask("attention.spatial"), ValueError, "Invalid mask_type: attention.spatial"),
         (lambda: create_mask(7), ConfigError, "Invalid mask_type: 7, a name or a MaskType is needed"),
         (lambda: create_mask(), ConfigError, "needs a mask_type or a config"),
