@@ -47,6 +47,7 @@ _HOME = {
         "get_mask_info",
         "visualize_mask",
     ),
+    "maskkit.pad": ("pad_sequences",),
     "maskkit.randomness": ("random_bits", "seed_or_new", "threshold"),
     "maskkit.spans": ("Spans",),
     "maskkit.validators": (
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from maskkit.mask_factory import create_mask as create_mask
     from maskkit.mask_factory import get_mask_info as get_mask_info
     from maskkit.mask_factory import visualize_mask as visualize_mask
+    from maskkit.pad import pad_sequences as pad_sequences
     from maskkit.randomness import random_bits as random_bits
     from maskkit.randomness import seed_or_new as seed_or_new
     from maskkit.randomness import threshold as threshold

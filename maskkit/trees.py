@@ -11,7 +11,14 @@ from maskkit.item import Item
 from maskkit.registry import registry
 
 OPERATIONS = ("and", "or", "xor", "not")
-_DERIVED = {"array": {"true"}, "view": {"axes"}, "sample": {"index"}, "typed": {"dtype"}}
+_DERIVED = {
+    "array": {"true"},
+    "lengths": {"seq_len", "padding"},
+    "keys": {"queries"},
+    "view": {"axes"},
+    "sample": {"index"},
+    "typed": {"dtype"},
+}
 """Saved forms of masks that no plugin makes, and what stands beside their key."""
 
 
@@ -92,20 +99,24 @@ class _Reader:
         return combine(key, *parts)
 
     def _derived(self, key: str, node: Mapping[str, Any], path: str) -> Any:
-        """The saved forms of arrays, views, samples of a batch, and masks with a dtype."""
-        from maskkit import algebra
+        """The saved forms of arrays, padded batches, views, samples of a batch, and masks with a dtype."""
+        from maskkit import algebra, pad
         from maskkit.typed import typed
 
         own = {name: value for name, value in node.items() if name != key}
         if set(own) != _DERIVED[key]:
             raise ConfigError(
-                f"a mapping with {key!r} needs {', '.join(_DERIVED[key])} and no more, got {', '.join(own)}"
+                f"a mapping with {key!r} needs {', '.join(sorted(_DERIVED[key]))} and no more, got {', '.join(own)}"
             )
         if key == "array":
             return algebra.from_array(node[key], **own)
+        if key == "lengths":
+            return pad.PaddingMask(lengths=node[key], **own)
         base = self._node(node[key], "mask", f"{path}.{key}" if path else key)
         if base is None:
             return None
+        if key == "keys":
+            return pad.PaddedKeys(base=base, **own)
         if key == "typed":
             return typed(base, own["dtype"])
         return base[own["index"]] if key == "sample" else base[algebra.slices(own["axes"])]
@@ -116,7 +127,7 @@ def to_dict(obj: Item, /) -> dict[str, Any]:
 
     Short names are used where they are unambiguous among what is installed, else full ones.
     """
-    from maskkit import algebra
+    from maskkit import algebra, pad
     from maskkit.typed import Typed
 
     if isinstance(obj, algebra.Combined):
@@ -128,7 +139,9 @@ def to_dict(obj: Item, /) -> dict[str, Any]:
         return {"sample": to_dict(obj.base), "index": obj.index}
     if isinstance(obj, Typed):
         return {"typed": to_dict(obj.base), "dtype": obj.array_dtype}
-    if isinstance(obj, algebra.ArrayMask):
+    if isinstance(obj, pad.PaddedKeys):
+        return {"keys": to_dict(obj.base), "queries": obj.queries}
+    if isinstance(obj, (algebra.ArrayMask, pad.PaddingMask)):
         return fields_of(obj)
     if not isinstance(obj, Item):
         raise ConfigError(f"to_dict takes a mask or a config, got {type(obj).__name__}")

@@ -16,6 +16,7 @@ from maskkit.keras.layer import Dropout as Dropout
 from maskkit.keras.layer import LayerNormalization as LayerNormalization
 from maskkit.keras.layer import custom_objects as custom_objects
 from maskkit.keras.layer import dropping as dropping
+from maskkit.keras.masked_attention import MaskedAttention as MaskedAttention
 from maskkit.keras.masks import Allowed as Allowed
 from maskkit.keras.masks import allowed_pairs as allowed_pairs
 from maskkit.keras.masks import allowed_pixels as allowed_pixels
@@ -24,3 +25,7 @@ from maskkit.keras.masks import by_rank as by_rank
 from maskkit.keras.masks import causal_mask as causal_mask
 from maskkit.keras.masks import pixel_mask as pixel_mask
 from maskkit.keras.masks import token_mask as token_mask
+from maskkit.keras.tokens import MaskedEmbedding as MaskedEmbedding
+from maskkit.keras.tokens import TokenMasking as TokenMasking
+from maskkit.keras.trace import MaskTrace as MaskTrace
+from maskkit.keras.trace import trace_masks as trace_masks

@@ -66,7 +66,8 @@ def project(x: Any, kernel: Any, bias: Any = None, inputs: int = 1) -> Any:
         (..., *outs).
     """
     axes = "abcdefgh"[: len(kernel.shape)]
-    y = ops.einsum(f"...{axes[:inputs]},{axes}->...{axes[inputs:]}", x, kernel)
+    others = "stuvwxyz"[: len(x.shape) - inputs]  # spelt out: TensorFlow 2.21 errs with "..." in float16 on some CPUs
+    y = ops.einsum(f"{others}{axes[:inputs]},{axes}->{others}{axes[inputs:]}", x, kernel)
     return y if bias is None else y + bias
 
 

@@ -13,8 +13,9 @@ from maskkit.errors import ConfigError
 from maskkit.item import KERAS_OPTIONS, Attention
 from maskkit.keras.attend import attend
 from maskkit.keras.kernels import by_fans, fresh, mean, widen
-from maskkit.keras.masks import with_batch
+from maskkit.keras.masks import carried_mask, with_batch
 from maskkit.mask import AttentionMask, Mask
+from maskkit.pad import is_of_tokens
 from maskkit.validators import message
 
 
@@ -108,9 +109,10 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def _array_of(self, mask: Mask, inputs: Any) -> Any:
         tokens = hasattr(inputs, "shape") and len(inputs.shape) == 3
-        if tokens and not isinstance(mask, AttentionMask):
+        if tokens and not isinstance(mask, AttentionMask) and not is_of_tokens(mask):
             raise ConfigError(
-                f"Parameter 'attention_mask' must be a mask of queries and keys, got {mask!r} of shape {mask.shape}"
+                "Parameter 'attention_mask' must be a mask of queries and keys, or of padding, "
+                f"got {mask!r} of shape {mask.shape}"
             )
         return with_batch(mask)
 
@@ -122,7 +124,7 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
         found = {}
         for name, source in self._mask_sources.items():
             if given.get(name) is None and (inputs := given.get(source)) is not None:
-                masks = [getattr(x, "_keras_mask", None) for x in _listed(inputs)]
+                masks = [carried_mask(x) for x in _listed(inputs)]
                 if any(mask is not None for mask in masks):
                     found[name] = masks if isinstance(inputs, (list, tuple)) else masks[0]
         return found

@@ -9,6 +9,12 @@ from keras import ops
 from maskkit.arrays import host, is_array
 from maskkit.errors import ConfigError
 from maskkit.mask import Mask
+from maskkit.pad import is_of_tokens
+
+try:
+    from keras.src.backend import get_keras_mask as _get_keras_mask
+except ImportError:  # an older Keras
+    _get_keras_mask = None
 
 
 class Allowed(NamedTuple):
@@ -93,10 +99,16 @@ def boolean(mask: Any, name: str = "attention_mask") -> Any:
     return ops.cast(ops.convert_to_tensor(mask), "bool")
 
 
+def carried_mask(x: Any) -> Any:
+    """The mask that Keras carries along with a tensor, or None."""
+    # No attribute of JAX' tracers, so Keras keeps theirs in a list of its own.
+    return getattr(x, "_keras_mask", None) if _get_keras_mask is None else _get_keras_mask(x)
+
+
 def with_batch(mask: Mask) -> Any:
-    """The array of a mask value, with a batch axis: (q, k) -> (1, q, k), (H, W) -> (1, H, W)."""
+    """The array of a mask value, with a batch axis: (q, k) -> (1, q, k), (H, W) -> (1, H, W); padding has one."""
     array = mask.allowed("numpy" if mask.on_host else "keras")
-    return array if len(mask.shape) > 2 else array[None]
+    return array if len(mask.shape) > 2 or is_of_tokens(mask) else array[None]
 
 
 def token_mask(*masks: Any) -> Any:

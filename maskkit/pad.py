@@ -1,0 +1,207 @@
+"""Ragged sequences into one array, and the mask that says which of its tokens are real."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from attrs import field, frozen
+from maskkit.arrays import as_array, by_content, host, take
+from maskkit.errors import ConfigError
+from maskkit.mask import AttentionMask, Mask
+from maskkit.spans import Spans
+from maskkit.validators import array, is_integer, non_negative, one_of, positive, shown
+
+Array = npt.NDArray[Any]
+
+
+@frozen(kw_only=True)
+class PaddingMask(Mask):
+    """Which tokens of a padded batch are real: shape (batch, seq_len), allowed where real.
+
+    The attention layers and Keras take it as it is, for `mask` and (ours) for `attention_mask`; `keys()` combines with
+    masks of queries and keys.
+
+    Attributes:
+        lengths: integers (batch,) of any array library, the real tokens of each sample, 0..seq_len.
+        seq_len: number of tokens with padding.
+        padding: the side on which the padding is, "post" (behind the tokens) or "pre".
+    """
+
+    name = "padded"
+    samples = (dict(lengths=[3, 0, 5], seq_len=5), dict(lengths=[3, 0, 5], seq_len=5, padding="pre"))
+    lengths: Any = field(converter=as_array, validator=array(ndim=1, dtype="integer"), eq=by_content)
+    seq_len: int = field(validator=non_negative)
+    padding: str = field(default="post", validator=one_of("post", "pre"))
+
+    def __attrs_post_init__(self) -> None:
+        check_lengths(self.lengths, self.seq_len)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(batch, seq_len)`."""
+        return (self.lengths.shape[0], self.seq_len)
+
+    def allows(self, b: Any, t: Any) -> Any:
+        """Whether token t of sample b is real."""
+        lengths = take(self.lengths, b)
+        return t < lengths if self.padding == "post" else t + lengths >= self.seq_len
+
+    def spans(self, b: Any) -> Spans:
+        """The real tokens of sample b: one interval."""
+        lengths: Array = np.asarray(host(self.lengths), np.int64)[b]
+        first = 0 if self.padding == "post" else self.seq_len - lengths
+        return Spans.interval(first, first + lengths)
+
+    def keys(self, queries: int | None = None) -> AttentionMask:
+        """The same as a mask of queries and keys, (batch, queries, seq_len): every query may see the real keys.
+
+        Args:
+            queries: how many there are; None is as many as keys.
+        """
+        return PaddedKeys(base=self, queries=self.seq_len if queries is None else queries)
+
+
+@frozen(kw_only=True)
+class PaddedKeys(AttentionMask):
+    """Every query may see the real keys of a padded batch.
+
+    Attributes:
+        base: which keys are real.
+        queries: number of queries.
+    """
+
+    name = "padded_keys"
+    base: PaddingMask
+    queries: int = field(validator=positive)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.base, PaddingMask):
+            raise ConfigError(f"base must be the mask of a padded batch, as pad_sequences gives it, got {self.base!r}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(batch, queries, seq_len)`."""
+        return (self.base.shape[0], self.queries, self.base.seq_len)
+
+    def allows(self, b: Any, q: Any, k: Any) -> Any:
+        """Whether key k is real; queries only give the answer its shape."""
+        return self.base.allows(b, k) & (q >= 0)
+
+    def spans(self, b: Any, q: Any) -> Spans:
+        """The real keys of sample b."""
+        return self.base.spans(b)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the lengths are."""
+        return self.base.on_host
+
+
+def is_of_tokens(mask: Mask) -> bool:
+    """Whether a mask is of the tokens of a batch: a padding mask, or what slices and `& | ^ ~` make of such."""
+    parts = getattr(mask, "parts", ()) or ([mask.base] if hasattr(mask, "base") else [])
+    of_parts = bool(parts) and not isinstance(mask, AttentionMask) and all(map(is_of_tokens, parts))
+    return isinstance(mask, PaddingMask) or of_parts
+
+
+def check_lengths(lengths: Any, seq_len: int) -> None:
+    """Refuse lengths that no sequence of `seq_len` tokens has, where they can be read without waiting for a device."""
+    values = host(lengths)
+    if values is None:
+        return
+    for i in ((values < 0) | (values > seq_len)).nonzero()[0]:
+        raise ConfigError(f"lengths must be in 0..seq_len (0..{seq_len}), got {values[i]} for sample {i}")
+
+
+def pad_sequences(
+    ragged: Iterable[Any],
+    maxlen: int | None = None,
+    padding: Literal["post", "pre"] = "post",
+    value: Any = 0,
+    *,
+    truncating: Literal["post", "pre"] = "pre",
+    dtype: Any = "int32",
+) -> tuple[Array, PaddingMask]:
+    """Pad sequences of several lengths into one array, and tell its real tokens from the padding by their lengths.
+
+    The array is that of `keras.utils.pad_sequences`, whose defaults differ in `padding` (there "pre"); what that
+    function would change without a word (0.5 in an array of integers) is refused here.
+
+    Args:
+        ragged: sequences of tokens (steps,) or of features (steps, *channels), all of one kind: lists, or arrays of any
+            library in host memory.
+        maxlen: length of the result; None is that of the longest sequence.
+        padding: the side on which to pad.
+        value: what to pad with. It may occur as a token too: that one stays real.
+        truncating: the side from which sequences over `maxlen` lose tokens.
+        dtype: of the array; "float32" for features, `object` for strings.
+
+    Returns:
+        The array (batch, maxlen, *channels), and its mask (batch, maxlen).
+
+    Raises:
+        ConfigError: the sequences differ in rank or in channels (it names the first that differs from most), there is
+            none, or a value does not fit the dtype.
+    """
+    for name, side in (("padding", padding), ("truncating", truncating)):
+        if side not in ("post", "pre"):
+            raise ConfigError(f"{name} must be one of 'post', 'pre', got {shown(side)}")
+    if maxlen is not None and (not is_integer(maxlen) or maxlen <= 0):
+        raise ConfigError(f"maxlen must be a positive integer, or None, got {shown(maxlen)}")
+    sequences = [_as_sequence(sequence, i) for i, sequence in enumerate(ragged)]
+    if not sequences:
+        raise ConfigError("ragged must hold at least one sequence, got none")
+    channels = _common_channels(sequences)
+    length = max(map(len, sequences)) if maxlen is None else int(maxlen)
+    cut = [s[max(0, len(s) - length) :] if truncating == "pre" else s[:length] for s in sequences]
+    mask = PaddingMask(lengths=np.array([len(s) for s in cut]), seq_len=length, padding=padding)
+    padded = np.full((len(cut), length, *channels), _fitting(np.asarray(value), np.dtype(dtype), "value"))
+    tokens = [_fitting(s, padded.dtype, f"sequence {i}") for i, s in enumerate(cut) if len(s)]
+    if tokens:
+        padded[mask.allowed()] = np.concatenate(tokens)
+    return padded, mask
+
+
+def _as_sequence(sequence: Any, i: int) -> Array:
+    try:
+        found = np.asarray(sequence)
+    except ValueError as error:
+        raise ConfigError(f"sequence {i} is ragged itself, of mixed rank or length: {shown(sequence)}") from error
+    if found.ndim == 0:
+        raise ConfigError(f"sequence {i} must have an axis of steps, got {shown(sequence)}")
+    return found
+
+
+def _common_channels(sequences: Sequence[Array]) -> tuple[int, ...]:
+    """The shape of a step. Empty sequences agree with all, for `[]` cannot say what its steps would have been."""
+    steps = [(i, s.shape[1:]) for i, s in enumerate(sequences) if len(s)]
+    if not steps:
+        return ()
+    usual = Counter(step for _, step in steps).most_common(1)[0][0]
+    example = next(i for i, step in steps if step == usual)
+    for i, step in steps:
+        if step != usual:
+            what = "rank" if len(step) != len(usual) else "channels"
+            raise ConfigError(
+                f"ragged must hold sequences of one rank and one kind of step; sequence {i} differs in {what}: "
+                f"it has the shape {sequences[i].shape}, sequence {example} has {sequences[example].shape}"
+            )
+    return usual
+
+
+def _fitting(values: Array, dtype: np.dtype[Any], name: str) -> Array:
+    """The values in the dtype; rounding of floats to floats is all that may change them."""
+    text = values.dtype.kind in "US" and dtype.kind not in "USO"
+    try:
+        with np.errstate(all="ignore"):
+            cast = values.astype(dtype)
+    except (TypeError, ValueError):
+        text = True
+    if not text and (dtype.kind == values.dtype.kind == "f" or dtype.kind == "O" or (cast == values).all()):
+        return cast
+    way_out = "give dtype=object" if text or dtype.kind in "US" else "give another dtype, such as 'float32' or 'int64'"
+    raise ConfigError(f"{name} does not fit the dtype {str(dtype)!r}: {shown(values.tolist())}; {way_out}")

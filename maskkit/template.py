@@ -1,0 +1,225 @@
+"""Masks whose length is not known yet: plain config without `seq_len`, bound to the length of each call."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from attrs import frozen
+from maskkit import algebra, trees
+from maskkit.arrays import maximum
+from maskkit.configs import build, config_error, parameters, plain, problems_of
+from maskkit.errors import ConfigError
+from maskkit.expressions import tree as read_expression
+from maskkit.item import Item
+from maskkit.mask import AttentionMask, Mask, MaskGroup
+from maskkit.pad import is_of_tokens
+from maskkit.randomness import seed_or_new
+from maskkit.registry import registry
+from maskkit.validators import shown
+
+SIZES = ("seq_len", "height", "width")
+"""Parameters that a template may leave open."""
+
+_ANY = 2**30
+"""Stands for a length that is a tensor, until the tensor takes its place."""
+
+
+@frozen
+class Template:
+    """A mask, but for its length: equal, and bound to equal masks, by value.
+
+    Attributes:
+        text: the config as JSON, with every seed drawn.
+        classes: of the masks in it.
+        open: which of `SIZES` are left open.
+    """
+
+    text: str
+    classes: tuple[type[Item], ...]
+    open: tuple[str, ...]
+
+    @classmethod
+    def of(cls, mask: Any) -> Template:
+        """The template that a mapping, an expression, a name or a mask (whose length is not open) stands for.
+
+        Raises:
+            ConfigError: anything is wrong with it but that sizes are missing, with all problems at once.
+        """
+        if isinstance(mask, Template):
+            return mask
+        if isinstance(mask, Item):
+            mask = trees.to_dict(mask)
+        elif isinstance(mask, str):
+            mask = read_expression(mask)
+        if not isinstance(mask, Mapping):
+            raise ConfigError(f"mask must be a mask, its config or an expression, got {shown(mask)}")
+        draft = _Draft()
+        tree = _changed(plain(mask), draft.settled)
+        draft.check(tree)
+        try:
+            return cls(json.dumps(tree, sort_keys=True), tuple(draft.classes), tuple(sorted(draft.open)))
+        except TypeError as error:
+            raise ConfigError(f"mask must be plain data, got {shown(mask)}: {error}") from error
+
+    def tree(self) -> dict[str, Any]:
+        """The config, as plain data."""
+        found: dict[str, Any] = json.loads(self.text)
+        return found
+
+    def bind(self, queries: int, keys: int | None = None) -> Mask:
+        """The mask of so many queries and keys (None: as many); both count from 0.
+
+        Raises:
+            ConfigError: a mask whose lengths are not open has others, or it has no queries and keys.
+        """
+        keys = queries if keys is None else keys
+        mask = _bound(self, (("seq_len", max(queries, keys)),))
+        if is_of_tokens(mask) and mask.shape[-1] == keys:
+            return mask
+        if not isinstance(mask, AttentionMask):
+            raise ConfigError(f"{mask!r} of shape {mask.shape} is no mask of {queries} queries and {keys} keys")
+        if "seq_len" in self.open and queries <= mask.shape[-2] and keys <= mask.shape[-1]:
+            mask = mask[..., :queries, :keys]
+        if mask.shape[-2:] != (queries, keys):
+            raise ConfigError(
+                f"{mask!r} is for {mask.shape[-2]} queries and {mask.shape[-1]} keys, but there are {queries} and "
+                f"{keys}; a mask config without seq_len is bound to the length at hand"
+            )
+        return mask
+
+    def bind_map(self, height: int, width: int) -> Mask:
+        """The mask of a feature map: of its pixels (height, width), or of pairs of them (height * width, the same)."""
+        mask = _bound(self, (("seq_len", height * width), ("height", height), ("width", width)))
+        if mask.shape[-2:] not in ((height, width), (height * width, height * width)):
+            raise ConfigError(f"{mask!r} of shape {mask.shape} is no mask of a map of {height} x {width} pixels")
+        return mask
+
+    def allowed_on(self, arange: Callable[[Any], Any], queries: Any, keys: Any) -> Any:
+        """What is allowed where lengths are tensors: the predicate itself, on index tensors.
+
+        Args:
+            arange: makes the integers 0..n-1 of a library.
+            queries: how many there are, a scalar of that library and of the dtype that `arange` gives.
+            keys: likewise.
+
+        Returns:
+            Booleans that broadcast to ([batch,] queries, keys).
+        """
+        mask = _bound(self, (("seq_len", _ANY),))
+        if not self.open:
+            return mask.allowed("keras")
+        if not isinstance(mask, AttentionMask):
+            raise ConfigError(f"{mask!r} of shape {mask.shape} is no mask of queries and keys")
+        index = [arange(queries)[:, None], arange(keys)[None, :]]
+        if len(mask.shape) == 3:
+            index = [arange(mask.shape[0])[:, None, None], *(i[None] for i in index)]
+        return _with_length(mask, maximum(queries, keys)).allows(*index)
+
+
+@lru_cache(maxsize=256)
+def _bound(template: Template, sizes: tuple[tuple[str, int], ...]) -> Mask:
+    """Equal templates and sizes give one mask, whoever asks."""
+    mask: Mask = trees.config(_changed(template.tree(), lambda node: _filled(node, dict(sizes))), kind="mask")
+    return mask
+
+
+def _changed(node: Any, change: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """The tree with every config of a single mask changed; what is malformed is left for `trees.config` to name."""
+    if isinstance(node, str):
+        node = {"type": node}
+    if not isinstance(node, Mapping) or "type" in node:
+        return change(node) if isinstance(node, Mapping) else node
+    found = dict(node)
+    for key in ("and", "or", "xor"):
+        if isinstance(node.get(key), (list, tuple)):
+            found[key] = [_changed(part, change) for part in node[key]]
+    for key in ("not", "view", "sample", "typed"):
+        if key in node:
+            found[key] = _changed(node[key], change)
+    return found
+
+
+class _Draft:
+    """Reads a template: what it leaves open, and all that is wrong with it beside."""
+
+    def __init__(self) -> None:
+        self.classes: list[type[Item]] = []
+        self.open: set[str] = set()
+        self.errors: list[ConfigError] = []
+
+    def settled(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The config of one mask, with its seed drawn: the same mask at every length, and when it is loaded again."""
+        try:
+            return self._settled(node)
+        except ConfigError as error:
+            self.errors.append(error)
+            return node
+
+    def _settled(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        cls = registry.find(node["type"], "mask")
+        if issubclass(cls, MaskGroup):
+            raise ConfigError(f"{cls.name} gives several masks; name the one that is meant")
+        params = {name: value for name, value in node.items() if name != "type"}
+        fields = parameters(cls)
+        if "seed" in fields and params.get("seed") is None:
+            params["seed"] = seed_or_new(None)
+        left_open = [name for name in SIZES if name in fields and fields[name].required and name not in _own(cls, node)]
+        try:
+            build(cls, params)
+        except ConfigError as error:
+            expected = {f"{name} required for {cls.name.replace('_', ' ')} mask" for name in left_open}
+            if problems := [problem for problem in problems_of(error) if problem not in expected]:
+                raise config_error(problems, f"{cls.name} mask") from None
+        self.classes.append(cls)
+        self.open.update(left_open)
+        return {"type": node["type"], **params}
+
+    def check(self, tree: Any) -> None:
+        """Raise what is wrong: with the masks, or else with what holds them together."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        problems = [problem for error in self.errors for problem in problems_of(error)]
+        if not problems:
+            try:
+                trees.config(tree, kind="mask")
+            except ConfigError as error:
+                problems = [problem for problem in problems_of(error) if " required for " not in problem]
+        if problems:
+            raise config_error(problems, "mask")
+
+
+def _own(cls: type[Item], node: Mapping[str, Any]) -> set[str]:
+    """The parameters that a config gives, by their own names."""
+    return {cls.aliases.get(name, name) for name in node}
+
+
+def _filled(node: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The config of one mask, with the sizes that it left open."""
+    cls = registry.find(node["type"], "mask")
+    own, fields = _own(cls, node), parameters(cls)
+    return {**node, **{name: size for name, size in sizes.items() if name in fields and name not in own}}
+
+
+def _with_length(mask: Mask, length: Any) -> Mask:
+    """The mask with a tensor as its length: a value that only its predicate is asked of."""
+    if isinstance(mask, algebra.Combined):
+        return _replaced(mask, parts=tuple(_with_length(part, length) for part in mask.parts))
+    if hasattr(mask, "base"):
+        return _replaced(mask, base=_with_length(mask.base, length))
+    if getattr(mask, "seq_len", None) != _ANY:
+        raise ConfigError(f"{mask!r} has a length of its own, and so needs one that is known: keras.Input((128,))")
+    if any(not attribute.init for attribute in mask.__attrs_attrs__):
+        raise ConfigError(f"a {mask.name} mask makes tables of its length, which must be known: keras.Input((128,))")
+    return _replaced(mask, seq_len=length)
+
+
+def _replaced(mask: Mask, **values: Any) -> Mask:
+    """A copy with other values, which are not checked."""
+    twin = copy.copy(mask)
+    for name, value in values.items():
+        object.__setattr__(twin, name, value)
+    return twin
