@@ -32,6 +32,7 @@ AttentionType = Literal[
     "multi_head",
     "non_local",
     "perceiver",
+    "reflect",
     "shared_weights_cross",
     "spatial",
     "window",
