@@ -11,7 +11,8 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 ATTENTION = tests/attention plugins/attention
 # Tests compile much and compute little.
-QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false \
+	--xla_cpu_parallel_codegen_split_count=1
 
 .PHONY: demo test test-slow test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
 
@@ -27,7 +28,7 @@ test-slow: $(VENV)/test.stamp
 
 # The attention layers on the other backends of Keras; TensorFlow in an environment of its own.
 test-jax: $(VENV)/test.stamp
-	KERAS_BACKEND=jax XLA_FLAGS="$(QUICK_XLA)" $(VENV)/bin/python -m pytest $(ATTENTION) $(ONLY)
+	KERAS_BACKEND=jax XLA_FLAGS="$(QUICK_XLA)" $(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS) $(ATTENTION) $(ONLY)
 
 test-tensorflow: $(VENV)-tensorflow/stamp
 	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest $(ATTENTION) $(ONLY)

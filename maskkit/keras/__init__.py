@@ -8,6 +8,7 @@ from maskkit.keras.kernels import mean as mean
 from maskkit.keras.kernels import merge_heads as merge_heads
 from maskkit.keras.kernels import project as project
 from maskkit.keras.kernels import rms_norm as rms_norm
+from maskkit.keras.kernels import split as split
 from maskkit.keras.kernels import split_heads as split_heads
 from maskkit.keras.kernels import widen as widen
 from maskkit.keras.layer import AttentionLayer as AttentionLayer

@@ -65,10 +65,30 @@ def project(x: Any, kernel: Any, bias: Any = None, inputs: int = 1) -> Any:
     Returns:
         (..., *outs).
     """
+    x, kernel = ops.convert_to_tensor(x), ops.convert_to_tensor(kernel)
+    on_torch = keras.backend.backend() == "torch" and x.dtype == kernel.dtype  # einsum finds a common dtype
+    y = _as_matrices(x, kernel, inputs) if on_torch else _as_sum(x, kernel, inputs)
+    return y if bias is None else y + bias
+
+
+def _as_matrices(x: Any, kernel: Any, inputs: int) -> Any:
+    """One product of matrices, which Torch does faster than an einsum, whose product is of batches of matrices."""
+    product = x.flatten(-inputs) @ kernel.reshape(math.prod(kernel.shape[:inputs]), -1)
+    return product.reshape(*x.shape[:-inputs], *kernel.shape[inputs:])
+
+
+def _as_sum(x: Any, kernel: Any, inputs: int) -> Any:
     axes = "abcdefgh"[: len(kernel.shape)]
     others = "stuvwxyz"[: len(x.shape) - inputs]  # spelt out: TensorFlow 2.21 errs with "..." in float16 on some CPUs
-    y = ops.einsum(f"{others}{axes[:inputs]},{axes}->{others}{axes[inputs:]}", x, kernel)
-    return y if bias is None else y + bias
+    return ops.einsum(f"{others}{axes[:inputs]},{axes}->{others}{axes[inputs:]}", x, kernel)
+
+
+def split(x: Any, sizes: Sequence[int], axis: int) -> list[Any]:
+    """Parts of these sizes along an axis, side by side."""
+    if keras.backend.backend() == "torch":  # whose gradient is one concatenation; that of slices, as Keras cuts, sums
+        return list(x.split(list(sizes), axis))
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
+    return list(ops.split(x, ends, axis=axis))
 
 
 def widen(x: Any) -> Any:

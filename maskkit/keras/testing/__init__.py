@@ -6,6 +6,10 @@ def test_contract():
     check_attention(MyConfig)
 """
 
+from maskkit.keras.testing.calls import call as call
+from maskkit.keras.testing.calls import compiled as compiled
+from maskkit.keras.testing.calls import differentiate as differentiate
+from maskkit.keras.testing.calls import gradients as gradients
 from maskkit.keras.testing.contract import CHECKS as CHECKS
 from maskkit.keras.testing.contract import check_attention as check_attention
 from maskkit.keras.testing.golden import Case as Case
@@ -14,7 +18,4 @@ from maskkit.keras.testing.golden import head_kernel as head_kernel
 from maskkit.keras.testing.golden import output_kernel as output_kernel
 from maskkit.keras.testing.golden import stacked_bias as stacked_bias
 from maskkit.keras.testing.golden import stacked_kernel as stacked_kernel
-from maskkit.keras.testing.gradients import compiled as compiled
-from maskkit.keras.testing.gradients import differentiate as differentiate
-from maskkit.keras.testing.gradients import gradients as gradients
 from maskkit.keras.testing.probe import Probe as Probe

@@ -18,8 +18,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from maskkit.item import Attention
-from maskkit.keras.testing.gradients import compiled
-from maskkit.keras.testing.probe import Probe, arrays, ways
+from maskkit.keras.testing.probe import Probe, ways
 from maskkit.registry import registry
 
 Array = npt.NDArray[Any]
@@ -44,24 +43,11 @@ def outputs_here() -> dict[str, Array]:
 
 def _outputs(probe: Probe) -> list[Array]:
     """With and without blocked keys."""
-    layer, inputs = probe.layer(stirred=False), probe.inputs()
-    for i, weight in enumerate(layer.weights):
-        if "float" in str(weight.dtype):
-            values = 0.4 * np.random.default_rng(i).normal(size=tuple(weight.shape))
-            weight.assign(np.abs(values) if "variance" in weight.path else values)
-    outputs = _call(probe, layer, inputs, {})
+    layer, inputs = probe.layer(), probe.inputs()
+    outputs = probe.call(layer, inputs)
     if "keys" in probe.masks:
-        outputs += _call(probe, layer, inputs, probe.key_mask(probe.some_keys(inputs), inputs))
+        outputs += probe.call(layer, inputs, **probe.key_mask(probe.some_keys(inputs), inputs))
     return outputs
-
-
-def _call(probe: Probe, layer: Any, inputs: list[Array], options: dict[str, Any]) -> list[Array]:
-    """JAX compiles one function in less time than its many operations one by one."""
-    if keras.backend.backend() != "jax":
-        return probe.call(layer, inputs, **options)
-    options = {name: keras.ops.convert_to_tensor(mask) for name, mask in options.items()}
-    run = compiled(layer, **probe.defaults(layer), **options)
-    return arrays(run(*[keras.ops.convert_to_tensor(x) for x in inputs]))
 
 
 _QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from keras import ops
 from maskkit import configs
 from maskkit.item import Attention
+from maskkit.keras.testing.calls import arrays, call
 
 Array = npt.NDArray[Any]
 
@@ -28,6 +29,7 @@ class Probe:
         self.config: Any = configs.build(cls, sample)
         self.ins, self.outs = ways(self.config)[way]
         self.name = f"{cls.name} {dict(sample)}"
+        self._layers: dict[Any, Any] = {}
 
     @property
     def masks(self) -> tuple[str, ...]:
@@ -46,12 +48,20 @@ class Probe:
 
     # -- layers ---------------------------------------------------------------------------------------------------
 
-    def layer(self, stirred: bool = True, biases: bool = True, **options: Any) -> Any:
-        """A built layer. `stirred`: away from its start, so that no gain is 0; `biases`: these too."""
-        layer = self.config.layer(**options)
+    def layer(self, biases: bool = True, **options: Any) -> Any:
+        """The one layer of these options, built and stirred, for reading: its weights stay. `biases`: or they are 0."""
+        key = (biases, *options.items())
+        if key not in self._layers:
+            self._layers[key] = stir(self.new_layer(**options), biases)
+        return self._layers[key]
+
+    def new_layer(self, **options: Any) -> Any:
+        """A built layer as it starts."""
+        return self.built(self.config.layer(**options))
+
+    def built(self, layer: Any) -> Any:
+        """The layer, after a call without numbers."""
         layer(*[keras.KerasTensor(x.shape) for x in self.inputs()], **self.defaults(layer))
-        if stirred:
-            stir(layer, biases)
         return layer
 
     def defaults(self, layer: Any) -> dict[str, Any]:
@@ -88,10 +98,9 @@ class Probe:
         """The number of keys (`which` = -1) or queries (0)."""
         return math.prod(inputs[which].shape[1:-1])
 
-    def call(self, layer: Any, inputs: list[Any], **options: Any) -> list[Array]:
+    def call(self, layer: Any, inputs: list[Any], carried: list[Any] | None = None, **options: Any) -> list[Array]:
         """The outputs, as float32 or float64 arrays of NumPy."""
-        tensors = [x if hasattr(x, "_keras_mask") else ops.convert_to_tensor(x) for x in inputs]
-        return arrays(layer(*tensors, **{**self.defaults(layer), **options}))
+        return arrays(call(layer, inputs, carried, **{**self.defaults(layer), **options}))
 
     # -- masks ----------------------------------------------------------------------------------------------------
 
@@ -123,18 +132,14 @@ def _groups(text: str) -> list[list[str]]:
     return [[axis.strip() for axis in group.split(",")] for group in re.findall(r"\(([^)]*)\)", text)]
 
 
-def arrays(outputs: Any) -> list[Array]:
-    """All tensors in a layer's output as NumPy arrays, half precision as float32."""
-    found = []
-    for output in keras.tree.flatten(outputs):
-        narrow = keras.backend.standardize_dtype(output.dtype) in ("float16", "bfloat16")
-        found.append(ops.convert_to_numpy(ops.cast(output, "float32") if narrow else output))
-    return found
-
-
-def stir(layer: Any, biases: bool = True) -> None:
-    """Move all floating weights by fixed noise, so that no gain is 0 and no two kernels are alike."""
+def stir(layer: Any, biases: bool = True) -> Any:
+    """Give all floating weights fixed numbers, the same on every backend: no gain is 0, no two kernels are alike."""
     for i, weight in enumerate(layer.weights):
-        if "float" in str(weight.dtype) and (biases or "bias" not in weight.path) and "variance" not in weight.path:
-            noise = 0.3 * np.random.default_rng(i).normal(size=tuple(weight.shape))
-            weight.assign(ops.convert_to_numpy(weight.value) + noise.astype(weight.dtype))
+        if "float" in str(weight.dtype) and (biases or "bias" not in weight.path):
+            start = ops.convert_to_numpy(weight.value)
+            noise = np.random.default_rng(i).normal(size=start.shape)
+            if start.size == 1 or start.std() > 0:
+                weight.assign(0.4 * noise)  # random until now
+            else:
+                weight.assign(start + 0.3 * (np.abs(noise) if "variance" in weight.path else noise))
+    return layer

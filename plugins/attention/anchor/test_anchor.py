@@ -19,8 +19,8 @@ def test_golden_anchor(case):
     """Equal to torch with all keys but the anchors blocked: one, some, all anchors, and with padding."""
     x, w, heads = case.inputs["x"], case.weights, case.params["num_heads"]
     layer = case.build(AnchorAttention, x.shape)
-    query, key_value = np.split(w["in_proj_weight"], [6])
-    query_bias, kv_bias = np.split(w["in_proj_bias"], [6])
+    query, key_value = np.split(w["in_proj_weight"], [x.shape[-1]])
+    query_bias, kv_bias = np.split(w["in_proj_bias"], [x.shape[-1]])
     weights = {
         "query_kernel": head_kernel(query, heads),
         "query_bias": query_bias.reshape(heads, -1),

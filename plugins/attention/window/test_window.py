@@ -50,7 +50,8 @@ def test_golden_window(case):
 
 @golden("window", select=lambda case: case == "plain")
 def test_golden_relative_positions(case):
-    index = relative_positions(np.arange(9), 3, 3)
+    height, width = Window(**case.params).window
+    index = relative_positions(np.arange(height * width), height, width)
     np.testing.assert_array_equal(index, case.outputs["relative_position_index"])
 
 
@@ -110,6 +111,14 @@ def test_a_shift_moves_the_windows_and_does_not_join_opposite_borders():
     side = np.array([0, 1, 1, 2])
     number = side[:, None] * 3 + side
     found = sees(stirred(window_size=2, shift_size=1), (4, 4))
+    np.testing.assert_array_equal(found, number[..., None, None] == number)
+
+
+def test_a_shifted_map_is_rolled_before_it_is_filled_up():
+    """As in timm: row 0 of 5, rolled around, stands before the padding, beside row 4."""
+    side = np.array([1, 0, 0, 0, 1])
+    number = side[:, None] * 2 + side
+    found = sees(stirred(window_size=3, shift_size=1), (5, 5))
     np.testing.assert_array_equal(found, number[..., None, None] == number)
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import AttentionLayer, Dropout, allowed_pairs, project
+from maskkit.keras import AttentionLayer, Dropout, allowed_pairs, project, split
 
 from . import GroupQuery
 
@@ -54,8 +54,7 @@ class GroupedQueryAttention(AttentionLayer):
         tokens = inputs.shape[1]
         self._check_length(tokens, position_offset)
         qkv = project(inputs, self.qkv_kernel, self.qkv_bias)
-        keys, values = self.n_head, self.n_head + self.n_kv_head  # where they start
-        query, key, value = qkv[:, :, :keys], qkv[:, :, keys:values], qkv[:, :, values:]
+        query, key, value = split(qkv, (self.n_head, self.n_kv_head, self.n_kv_head), axis=2)
         if turned := 2 * int(query.shape[-1] * self.rope_percentage / 2):
             angles = rotary_angles(ops.shape(inputs)[1], turned, self.rope_theta, position_offset, query.dtype)
             query, key = turn(query, *angles), turn(key, *angles)

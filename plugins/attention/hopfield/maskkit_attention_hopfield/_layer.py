@@ -94,7 +94,7 @@ class HopfieldAttention(AttentionLayer):
             )
         else:
             counted = token_mask(attention_mask, key_mask) if alone else None
-            weights = self._retrieve(query, key, allowed, counted)
+            weights = ops.cast(self._retrieve(widen(query), widen(key), allowed, counted), value.dtype)
             dropout = dropping(self.dropout, training)
             context = ops.einsum("bhqs,bshv->bqhv", dropout(weights) if dropout else weights, value)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
@@ -105,7 +105,11 @@ class HopfieldAttention(AttentionLayer):
         return self.key_dim**-0.5 if self.beta is None else self.beta
 
     def _retrieve(self, query, key, allowed, counted):
-        """The weights (B, heads, T, S) of the last update; a head that has stopped keeps those it had."""
+        """The weights (B, heads, T, S) of the last update; a head that has stopped keeps those it had.
+
+        In float32 at least: updates amplify rounding errors, and half precision knows no change as small as
+        `update_steps_eps`.
+        """
         dense = allowed.dense(query.shape[1], key.shape[1])
 
         def weigh(state):
@@ -121,7 +125,7 @@ class HopfieldAttention(AttentionLayer):
 
     def _changed_little(self, updated, weights, causal, counted):
         """Booleans (B, heads, 1 or T, 1): whether an update was the last one."""
-        change = ops.sum(ops.square(widen(updated) - widen(weights)), axis=-1)
+        change = ops.sum(ops.square(updated - weights), axis=-1)
         if counted is not None:
             change = ops.where(counted[:, None, :], change, ops.zeros_like(change))
         if causal:
