@@ -15,7 +15,7 @@ from cattrs.errors import BaseValidationError
 from cattrs.v import transform_error
 from maskkit.arrays import as_plain, host, is_array
 from maskkit.errors import ConfigError, did_you_mean
-from maskkit.item import Item
+from maskkit.item import Item, Settings
 from maskkit.validators import is_integer, is_number, message
 
 # -- plain data -> config ---------------------------------------------------------------------------------------------
@@ -179,9 +179,11 @@ def _union(value: Any, kind: Any) -> Any:
 
 
 def _item(value: Any, kind: Any) -> Any:
-    """A config inside a config: an item as it is, or its name or mapping."""
+    """A config inside a config: an item as it is, or its name or mapping; of settings their mapping."""
     if isinstance(value, kind):
         return value
+    if issubclass(kind, Settings):
+        return build(kind, value)
     from maskkit.trees import config
 
     return config(value, kind=kind.kind)
@@ -234,6 +236,8 @@ def type_words(kind: Any) -> str:
 
 def plain(value: Any) -> Any:
     """A value as JSON and YAML can hold it: lists, numbers, strings, booleans, None and mappings."""
+    if isinstance(value, Settings):
+        return fields_of(value)
     if isinstance(value, Item):
         from maskkit.trees import to_dict
 

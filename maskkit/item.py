@@ -101,6 +101,13 @@ class Strategy(Item):
         return self.sampler()
 
 
+class Settings(Item):
+    """Parameters that belong together inside a config, such as those of one mask of several: read and checked like an
+    item's, but of no kind that can be asked for by name."""
+
+    kind = "settings"
+
+
 KINDS = ("mask", "attention", "strategy")
 
 

@@ -1,4 +1,4 @@
-"""Drawing target blocks and a context block: what `multi_block` and `hierarchical` share.
+"""Drawing target blocks and a context block: what `multi_block`, `hierarchical` and `ijepa` share.
 
 Of a plan whose targets are disjoint, an attempt sets the targets down one after the other, each among all places that
 the ones before leave free, sizes and corners by their laws; then the context block, among those that keep `min_context`
@@ -30,7 +30,7 @@ _TRIES = 32
 """Tries at a free place on grids that are too large for bitsets."""
 _SPARES, _SPARE_BATCH, _SPARE_BATCHES = 512, 1024, 16
 """Arrangements that are kept for samples whose attempts all fail, and how long is looked for them."""
-_FORK_TRIES, _FORK_BLIND, _FORK_SPARE, _FORK_ORDER = 1, 2, 3, 4
+_FORK_TRIES, _FORK_BLIND, _FORK_SPARE, _FORK_ORDER, _FORK_SIZE = 1, 2, 3, 4, 5
 
 
 class Blocks:
@@ -44,9 +44,17 @@ class Blocks:
         self._context_is_safe = plan.context_is_safe
         self._columns = plan.count + 3  # of one attempt: the targets, the context, the context again, the order
 
-    def draw(self, keys: Bits) -> MaskBatch:
-        """The masks of the samples with these keys."""
-        places = self._legacy(keys) if self.plan.overlap == "legacy" else self._promised(keys)
+    def draw(self, keys: Bits, size_keys: Bits | None = None) -> MaskBatch:
+        """The masks of the samples with these keys.
+
+        Where all targets of a sample have one size, that is drawn from the sample's key, or from `size_keys` (B,):
+        samples for which that is the same share the size.
+        """
+        sizes = None
+        if self.plan.one_size:
+            chances = uniform(fork(keys if size_keys is None else size_keys, _FORK_SIZE), 0, 1)
+            sizes = self.targets.draw_sizes(chances[:, 0])
+        places = self._legacy(keys) if self.plan.overlap == "legacy" else self._promised(keys, sizes)
         chosen = places[:, :-1]
         targets = self.targets.cells(chosen)
         context = self.contexts.cells(places[:, -1])
@@ -61,16 +69,17 @@ class Blocks:
         if self.plan.overlap == "legacy":
             return 1.0
         keys = sample_keys(0, 0, np.arange(2048))
-        return float(self._attempt(keys, np.zeros(2048, np.int64))[1].mean())
+        sizes = self.targets.draw_sizes(uniform(keys, 0, 1)[:, 0]) if self.plan.one_size else None
+        return float(self._attempt(keys, np.zeros(2048, np.int64), sizes)[1].mean())
 
     # -- what keeps the promises ----------------------------------------------------------------------------------
 
-    def _promised(self, keys: Bits) -> Ints:
+    def _promised(self, keys: Bits, sizes: Ints | None) -> Ints:
         return first_success(
             len(keys),
-            lambda rows, numbers: self._attempt(keys[rows], numbers),
+            lambda rows, numbers: self._attempt(keys[rows], numbers, None if sizes is None else sizes[rows]),
             self.plan.max_attempts,
-            lambda rows: self._spare(keys[rows]),
+            lambda rows: self._spare(keys[rows]) if sizes is None else self._spare_of(sizes[rows]),
             likely=self._likely,
         )
 
@@ -80,12 +89,14 @@ class Blocks:
         looked_ahead = self.plan.overlap == "allow" or self.targets.looks_ahead(self.plan.count)
         return looked_ahead and self._context_is_safe
 
-    def _attempt(self, keys: Bits, numbers: Ints) -> tuple[Ints, Bools]:
-        """Places, and whether they keep the promises, for attempts with these numbers."""
+    def _attempt(self, keys: Bits, numbers: Ints, sizes: Ints | None = None) -> tuple[Ints, Bools]:
+        """Places, and whether they keep the promises, for attempts with these numbers, of these sizes if given."""
         count = self.plan.count
         places = np.empty((len(keys), count + 1), np.int64)
         chances = uniform(keys, numbers * self._columns, self._columns)
-        if self.plan.overlap == "allow":
+        if sizes is not None:
+            targets, good = self.targets.draw_of(sizes[:, None], chances[:, :count]), None
+        elif self.plan.overlap == "allow":
             targets, good = self.targets.draw(chances[:, :count]), None
         else:
             arrange = self._arrange if self.targets.has_bitsets else self._arrange_by_trying
@@ -104,7 +115,7 @@ class Blocks:
         if opening is None:
             targets[:, 0] = places.draw(chances[:, 0])
         else:
-            index = opening.running.searchsorted(chances[:, 0], side="right")
+            index = opening.law.draw(chances[:, 0])
             targets[:, :2] = opening.places.take(index, axis=0)
         free = places.free.take(targets[:, 0], axis=0)
         for i in range(1, count):
@@ -158,6 +169,15 @@ class Blocks:
         """Arrangements found beforehand, one at random for each sample."""
         return self._spares[integers(fork(keys, _FORK_SPARE), 0, 1, len(self._spares))[:, 0]]
 
+    def _spare_of(self, sizes: Ints) -> Ints:
+        """All targets in one corner of the grid, which leaves most, and the context that keeps most of that."""
+        starts = self.targets.starts[sizes]
+        free = ~self.targets.cells(starts)
+        found, which = np.unique(sizes, return_index=True)
+        room = free_in(free[which], self.plan.grid, self.contexts.boxes)
+        best = room.argmax(axis=1)[np.searchsorted(found, sizes)]
+        return np.column_stack([np.repeat(starts[:, None], self.plan.count, axis=1), best])
+
     @cached_property
     def _spares(self) -> Ints:
         """Arrangements (M, T + 1) that keep the promises: the one known, and those of many attempts. Of no seed."""
@@ -185,10 +205,19 @@ class Blocks:
         blind = np.flatnonzero(self.targets.real & (self.targets.weights == 0))
         corners = integers(fork(keys, _FORK_BLIND), 0, count, len(blind))
         places = np.zeros((len(keys), count + 1), np.int64)
-        for i in range(count):
-            place, found = self._first_free(keys, i * tries, tries, places[:, :i])
+        chances = uniform(keys, 0, 2 * count + 1)
+        places[:, 0], places[:, count] = self.targets.draw(chances[:, 0]), self.contexts.draw(chances[:, count])
+        free = self.targets.free.take(places[:, 0], axis=0) if self.targets.has_bitsets and count > 1 else None
+        for i in range(1, count):
+            if free is None:
+                place, found = self._first_free(fork(keys, _FORK_TRIES), i * tries, tries, places[:, :i])
+            else:
+                place, _ = self.targets.pick(free, chances[:, i])
+                # A try succeeds with the weight of the free places: so many tries, without making them.
+                found = chances[:, count + i] >= (1 - np.minimum(self.targets.weight(free), 1)) ** tries
             places[:, i] = np.where(found, place, blind[corners[:, i]])
-        places[:, count] = self.contexts.draw(uniform(keys, count * tries, 1)[:, 0])
+            if free is not None and i + 1 < count:
+                free &= self.targets.free.take(places[:, i], axis=0)
         return places
 
 

@@ -28,6 +28,8 @@ _STEP = np.uint64(_GOLDEN)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _TWELVE, _TWENTY_SEVEN, _THIRTY, _THIRTY_ONE = map(np.uint64, (12, 27, 30, 31))
 _WORD = 2**64 - 1
+_TOP, _BELOW_TOP = np.uint64(2**63), np.uint64(2**63 - 1)
+_FIRST_INVERSE, _SECOND_INVERSE = (np.uint64(pow(int(factor), -1, 2**64)) for factor in (_FIRST, _SECOND))
 
 
 def keys(seed: int, epoch: int, ids: npt.ArrayLike) -> Bits:
@@ -83,6 +85,23 @@ def integers(keys: Bits, first: Any, count: int, size: npt.ArrayLike) -> Ints:
     return numbers
 
 
+def evenly(keys: Bits) -> Floats:
+    """A number in [0, 1) for each sample that spreads evenly over any run of consecutive ids: (B,).
+
+    Of n such samples, n * p give or take a few have one below p. (Under the hash, the keys of a seed and epoch are
+    multiples of the golden ratio, modulo 1: Weyl's sequence of least discrepancy. This undoes the hash.) Forked keys
+    give independent numbers.
+    """
+    words = keys ^ keys >> _THIRTY_ONE ^ keys >> np.uint64(62)
+    words *= _SECOND_INVERSE
+    words ^= words >> _TWENTY_SEVEN ^ words >> np.uint64(54)
+    words *= _FIRST_INVERSE
+    words ^= words >> _THIRTY ^ words >> np.uint64(60)
+    words >>= _TWELVE
+    numbers: Floats = words.astype(np.float64) * 2.0**-52
+    return numbers
+
+
 def shuffle(keys: Bits, first: Any, size: int) -> Ints:
     """A permutation of `0 .. size - 1` for each sample: (B, size). Uses `size` columns."""
     return np.argsort(_distinct(keys, first, size), axis=1)
@@ -111,6 +130,18 @@ def choose(keys: Bits, first: Any, count: Any, among: int | Bools) -> Bools:
     else:
         chosen = words <= np.partition(words, count - 1, axis=1)[:, count - 1, None]
     return chosen if isinstance(among, int) else chosen & among
+
+
+def choose_rather(keys: Bits, first: Any, count: int, rather: Bools) -> Bools:
+    """Exactly `count` positions for each sample: of `rather` (B, N) as many as can be, then of the others; at random.
+
+    Uses N columns.
+    """
+    words = _distinct(keys, first, rather.shape[1])
+    words &= _BELOW_TOP
+    words[~rather] |= _TOP
+    chosen: Bools = words <= np.partition(words, count - 1, axis=1)[:, count - 1, None]
+    return chosen
 
 
 def _distinct(keys: Bits, first: Any, size: int) -> Bits:

@@ -23,13 +23,13 @@ image_size = Rule("must be a positive integer, or a pair (height, width) of them
 """A validator for `input_size: int | tuple[int, int]`."""
 
 
-def image_grid(input_size: int | tuple[int, int], patch_size: int) -> Grid:
-    """(H, W): the patches of an image.
+def image_grid(input_size: int | tuple[int, int], patch_size: int, name: str = "patch_size") -> Grid:
+    """(H, W): the patches of an image; `name` is what messages call their size.
 
     Raises:
         ConfigError: the sides are no multiples of the patch, or there is only one patch.
     """
-    grid = tuple(_share("input_size", side, "patch_size", patch_size) for side in _pair(input_size))
+    grid = tuple(_share("input_size", side, name, patch_size) for side in _pair(input_size))
     return _more_than_one(grid, input_size, patch_size)
 
 

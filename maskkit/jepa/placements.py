@@ -8,9 +8,9 @@ number of bits is the chance that a random block would fit, and one uniform numb
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,17 +28,44 @@ _PAIR_PLACES = 2048
 _AHEAD_PLACES = 640
 """Up to here it is looked ahead whether a third and a fourth block will find a place."""
 
+_LONG = 256
+"""Numbers in a row that are worth a call of their own."""
+
+
+class Law:
+    """Draws numbers `0 .. n - 1` by their probabilities.
+
+    A table says where in the running probabilities each of many small steps of [0, 1) begins, so that hardly any
+    number has to be searched for.
+    """
+
+    def __init__(self, weights: Floats) -> None:
+        self.running = np.cumsum(weights)
+        self.running /= self.running[-1]
+        self._steps = 8 * len(weights)
+        edges = self.running.searchsorted(np.arange(self._steps + 1) / self._steps, side="right")
+        self._first = edges[:-1].astype(np.int32)
+        self._known: Bools = edges[:-1] == edges[1:]
+
+    def draw(self, uniform: Floats) -> Ints:
+        """A number for each number in [0, 1)."""
+        step = (uniform * self._steps).astype(np.int64)
+        drawn: Ints = self._first.take(step).astype(np.int64)
+        open_ = np.flatnonzero(~self._known.take(step))
+        drawn.ravel()[open_] = self.running.searchsorted(uniform.ravel()[open_], side="right")
+        return drawn
+
 
 class Opening(NamedTuple):
     """The first two of several disjoint blocks.
 
     Attributes:
-        running: (pairs,) running probabilities of the pairs that there are, up to 1.
+        law: of the pairs that there are.
         places: (pairs, 2).
         third: (pairs, words) what the third may be, so that a fourth fits; None where nothing is looked ahead.
     """
 
-    running: Floats
+    law: Law
     places: Ints
     third: Bits | None
 
@@ -56,7 +83,7 @@ class Placements:
     def __init__(self, grid: tuple[int, int], sizes: Sequence[Size]) -> None:
         self.grid = grid
         self.sizes = tuple(sizes)
-        groups, weights = [], []
+        groups, weights, starts, counts = [], [], [0], []
         for h, w, weight in self.sizes:
             places = block_places(grid, h, w)
             rows = -(-len(places) // _WORD) * _WORD
@@ -64,18 +91,31 @@ class Placements:
             group[: len(places)] = places
             groups.append(group)
             weights.append(np.where(np.arange(rows) < len(places), weight / len(places), 0.0))
+            starts.append(starts[-1] + rows)
+            counts.append(len(places))
         self.boxes: Array = np.concatenate(groups)
         self.weights: Floats = np.concatenate(weights)
         self.real = self.boxes[:, 2] > 0
-        self._running = np.cumsum(self.weights)
-        self._running /= self._running[-1]
+        self.starts: Ints = np.array(starts[:-1])
+        self._counts = np.array(counts)
+        self._size_law = Law(np.array([size.weight for size in self.sizes]))
+        self._law = Law(self.weights)
         self._openings: dict[int, Opening] = {}
 
     # -- one block ------------------------------------------------------------------------------------------------
 
     def draw(self, uniform: Floats) -> Ints:
         """A place for each number in [0, 1)."""
-        return np.searchsorted(self._running, uniform, side="right")
+        return self._law.draw(uniform)
+
+    def draw_sizes(self, uniform: Floats) -> Ints:
+        """The number of a size for each number in [0, 1)."""
+        return self._size_law.draw(uniform)
+
+    def draw_of(self, sizes: Ints, uniform: Floats) -> Ints:
+        """A place of the size with this number, for each number in [0, 1)."""
+        places: Ints = self.starts[sizes] + (uniform * self._counts[sizes]).astype(np.int64)
+        return places
 
     def cells(self, places: Ints) -> Bools:
         """The places as booleans: (...,) -> (..., N)."""
@@ -119,20 +159,26 @@ class Placements:
     def _word_weights(self) -> Floats:
         return self.weights[::_WORD]
 
+    @cached_property
+    def _divisors(self) -> Floats:
+        """The weights of words; 1 for those that are never picked."""
+        return np.where(self._word_weights > 0, self._word_weights, 1.0)
+
     def pick(self, free: Bits, uniform: Floats) -> tuple[Ints, Bools]:
         """One place of each bitset (R, words), by weight and a number in [0, 1): places (R,), whether there was one."""
-        words = free.shape[1]
-        counts = np.bitwise_count(free)
-        running = (counts * self._word_weights).cumsum(axis=1)
-        total = running[:, -1]
+        size, words = free.shape
+        counts = np.ascontiguousarray(np.bitwise_count(free).T)
+        running = _accumulated(counts * self._word_weights[:, None])
+        total = running[-1]
         target = uniform * total
-        word = (running > target[:, None]).argmax(axis=1)
-        flat = np.arange(0, free.size, words)
-        flat += word
+        word = (running <= target).view(np.uint8).sum(axis=0, dtype=np.uint8).astype(np.int64)
+        np.minimum(word, words - 1, out=word)
+        rows = np.arange(size)
+        flat = word * size + rows
         count = counts.ravel().take(flat)
-        rank = ((target - running.ravel().take(flat)) / self._word_weights.take(word) + count).astype(np.int64)
+        rank = ((target - running.ravel().take(flat)) / self._divisors.take(word) + count).astype(np.int64)
         np.minimum(rank, count - np.uint8(1), out=rank)  # rounding may have reached the count
-        return word * _WORD + _nth_bit(free.ravel().take(flat), rank), total > 0
+        return word * _WORD + _nth_bit(free.ravel().take(rows * words + word), rank), total > 0
 
     def opening(self, count: int) -> Opening | None:
         """How `count` disjoint blocks begin; None where that is too much to tabulate.
@@ -155,17 +201,17 @@ class Placements:
         first, second = (axis.astype(np.int32) for axis in np.nonzero(np.triu(joint)))
         weights, third = joint[first, second], None
         if count > 2:
-            beside = self._weight(self.free[first] & self.free[second])
+            beside = self.weight(self.free[first] & self.free[second])
             weights *= beside > 0
         if count == 4:
             third = np.concatenate([self._completable(i) for i in np.flatnonzero(self.real).tolist()])
-            weights *= np.divide(self._weight(third), beside, out=np.zeros_like(beside), where=beside > 0)
+            weights *= np.divide(self.weight(third), beside, out=np.zeros_like(beside), where=beside > 0)
         possible = weights > 0
-        running = np.cumsum(weights[possible])
         places = np.column_stack([first, second])[possible]
-        return Opening(running / running[-1], places, None if third is None else third[possible])
+        return Opening(Law(weights[possible]), places, None if third is None else third[possible])
 
-    def _weight(self, bitsets: Bits) -> Floats:
+    def weight(self, bitsets: Bits) -> Floats:
+        """The probability of each bitset (R, words): that a block by the law has one of its places."""
         weights: Floats = np.bitwise_count(bitsets) @ self._word_weights
         return weights
 
@@ -194,25 +240,41 @@ def pack(cells: Bools) -> Bits:
     return np.packbits(padded, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
 
 
-def _selection() -> Array:
-    """(256, 8): the position of the n-th set bit of a byte."""
+def _accumulated(rows: Floats) -> Floats:
+    """Running sums along the first axis, in place; NumPy's own are slow there where rows are long."""
+    if rows.shape[1] < _LONG:
+        return np.add.accumulate(rows, axis=0, out=rows)
+    for above, row in pairwise(rows):
+        row += above
+    return rows
+
+
+def _selection() -> Ints:
+    """Entry 8 * b + n: the position of the n-th set bit of the byte b."""
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-    return np.argsort(1 - bits, axis=1, kind="stable").astype(np.int64)
+    positions: Ints = np.argsort(1 - bits, axis=1, kind="stable").ravel()
+    return positions
 
 
 _SELECT = _selection()
+_ONE, _THREE, _EIGHT, _BYTE, _PLACES = map(np.uint64, (1, 3, 8, 0xFF, 63))
+_IN_EACH = np.uint64(0x0101010101010101)
+_TOP_OF_EACH = np.uint64(0x8080808080808080)
 
 
 def _nth_bit(words: Bits, rank: Ints) -> Ints:
-    """The position of the `rank`-th set bit of each word; anything where there are fewer."""
-    parts = words.view(np.uint8).reshape(-1, 8)
-    if sys.byteorder == "big":
-        parts = parts[:, ::-1]
-    counts = np.bitwise_count(parts)
-    running = counts.cumsum(axis=1, dtype=np.uint8)
-    byte = (running > rank[:, None]).argmax(axis=1)
-    flat = np.arange(0, parts.size, 8)
-    flat += byte
-    within = rank - running.ravel().take(flat) + counts.ravel().take(flat)
-    position: Ints = byte * 8 + _SELECT[parts.ravel().take(flat), within]
+    """The position of the `rank`-th set bit of each word; anything in 0 .. 63 where there are fewer.
+
+    The eight bytes of a word are counted and compared at once, in the bytes of a word (Vigna 2008, "Broadword
+    implementation of rank/select queries", section 3).
+    """
+    wanted = rank.astype(np.uint64)
+    running = np.bitwise_count(words.view(np.uint8)).view(np.uint64) * _IN_EACH  # byte i: set bits in bytes 0 .. i
+    reached = (running | _TOP_OF_EACH) - (wanted + _ONE) * _IN_EACH & _TOP_OF_EACH
+    shift = (_EIGHT - np.bitwise_count(reached)) << _THREE & _PLACES
+    before = (running << _EIGHT) >> shift & _BYTE
+    byte = words >> shift & _BYTE
+    within = (byte << _THREE) + wanted - before
+    position: Ints = shift.astype(np.int64)
+    position += _SELECT.take(within.astype(np.int64), mode="clip")
     return position

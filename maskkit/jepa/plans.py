@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -20,10 +20,12 @@ from maskkit.jepa.sizes import (
     down,
     is_inside,
     nearest_ranges,
+    normalised,
     rounded_sizes,
     sizes_inside,
 )
 
+Law = Callable[[tuple[int, int], Range, Range], list[Size]]
 OVERLAPS = ("disjoint", "allow", "legacy")
 _QUICK = 2000
 """Steps of a search that is repeated, for suggestions and for the size to clip to."""
@@ -44,6 +46,7 @@ class BlockPlan:
         min_context: tokens that a context keeps at least.
         max_attempts: attempts of a sample; with "legacy" of a target.
         blind: with "legacy", the size of the block that is set down blindly after the last attempt.
+        one_size: whether all targets of a sample have one size; with "allow" only.
         known: an arrangement of targets that leaves enough context: the proof that there is one.
     """
 
@@ -55,6 +58,7 @@ class BlockPlan:
     min_context: int
     max_attempts: int
     blind: tuple[int, int] = (1, 1)
+    one_size: bool = False
     known: tuple[Box, ...] = field(default=(), repr=False)
 
     @property
@@ -82,6 +86,9 @@ class BlockRequest:
         min_context: tokens that a context keeps at least.
         max_attempts: attempts of a sample; with "legacy" of a target.
         blind: with "legacy", the size of the block that is set down blindly.
+        one_size: whether all targets of a sample have one size; with "allow" only.
+        context_aspect: width / height of the context block, as near as the grid has it; None is `aspect`.
+        upright: whether `aspect` is height / width.
         scale_name: what messages call `target_scale`.
     """
 
@@ -93,6 +100,9 @@ class BlockRequest:
     min_context: int
     max_attempts: int
     blind: tuple[int, int] = (1, 1)
+    one_size: bool = False
+    context_aspect: Range | None = None
+    upright: bool = False
     scale_name: str = "target_scale"
 
     def plan(self, overlap: str) -> BlockPlan:
@@ -102,8 +112,8 @@ class BlockRequest:
             ConfigError: it is not possible; the message says what would be, nearest to it.
         """
         legacy = overlap == "legacy"
-        targets = (rounded_sizes if legacy else sizes_inside)(self.grid, self.target_scale, self.aspect)
-        contexts = (rounded_sizes if legacy else context_sizes)(self.grid, self.context_scale, self.aspect)
+        targets = self._sizes(rounded_sizes if legacy else sizes_inside)
+        contexts = self._contexts(rounded_sizes if legacy else context_sizes)
         tokens = self.grid[0] * self.grid[1]
         if self.count > tokens:
             raise ConfigError(
@@ -118,6 +128,10 @@ class BlockRequest:
                 f"it, got {self.context_scale}; the nearest range that one does is ({low:g}, {high:g})"
             )
         known = [] if legacy else self._arrangement(targets, contexts, overlap)
+        if self.one_size:
+            targets = normalised(
+                size for size in targets if self._room([_in_a_corner(size)], contexts) >= self.min_context
+            )
         return BlockPlan(
             grid=self.grid,
             count=self.count,
@@ -127,12 +141,13 @@ class BlockRequest:
             min_context=self.min_context,
             max_attempts=self.max_attempts,
             blind=self.blind,
+            one_size=self.one_size,
             known=tuple(known),
         )
 
     def is_crowded(self) -> bool:
         """Whether the largest size asked for leaves no room for the other targets, be they the smallest."""
-        sizes = sizes_inside(self.grid, self.target_scale, self.aspect)
+        sizes = self._sizes(sizes_inside)
         most = max((size.area for size in sizes), default=0)
         largest = [size for size in sizes if size.area == most]
         if not sizes or self.count == 1 or next(packings(self.grid, largest, self.count, steps=0), None):
@@ -145,8 +160,8 @@ class BlockRequest:
 
     def clipped_scale(self) -> Range:
         """The target scale with its upper end lowered until that many of the largest targets fit at once."""
-        sizes = sizes_inside(self.grid, self.target_scale, self.aspect)
-        contexts = context_sizes(self.grid, self.context_scale, self.aspect)
+        sizes = self._sizes(sizes_inside)
+        contexts = self._contexts(context_sizes)
         for area in sorted({size.area for size in sizes}, reverse=True):
             equal = [size for size in sizes if size.area == area]
             if any(self._room(boxes, contexts) >= self.min_context for boxes in self._found(equal, self.count)):
@@ -154,13 +169,23 @@ class BlockRequest:
                 return self.target_scale[0], min(self.target_scale[1], max(share, self.target_scale[0]))
         return self.target_scale
 
+    def _sizes(self, law: Law) -> list[Size]:
+        """Sizes of targets."""
+        if not self.upright:
+            return law(self.grid, self.target_scale, self.aspect)
+        return [Size(h, w, weight) for w, h, weight in law(self.grid[::-1], self.target_scale, self.aspect)]
+
+    def _contexts(self, law: Law) -> list[Size]:
+        """Sizes of context blocks."""
+        return law(self.grid, self.context_scale, self.context_aspect or self.aspect)
+
     # -- whether it is possible -----------------------------------------------------------------------------------
 
     def _arrangement(self, targets: Sequence[Size], contexts: Sequence[Size], overlap: str) -> list[Box]:
         """An arrangement that keeps all promises."""
         if overlap == "allow":
             smallest = min(targets, key=lambda size: size.area)
-            candidates: Iterator[list[Box]] = iter([[(0, 0, smallest.height, smallest.width)] * self.count])
+            candidates: Iterator[list[Box]] = iter([[_in_a_corner(smallest)] * self.count])
         else:
             candidates = packings(self.grid, targets, self.count)
         best = -1
@@ -171,9 +196,10 @@ class BlockRequest:
             best = max(best, room)
         if best < 0:
             raise ConfigError(self._no_room())
+        fewer = "" if overlap == "allow" else "lower num_target_masks, "
         raise ConfigError(
             f"min_context: {self.count} targets of {_percent(self.target_scale)} on a {shown(self.grid)} grid leave a "
-            f"context of {best} patches at most, got {self.min_context}; lower it to that, lower num_target_masks or "
+            f"context of {best} patches at most, got {self.min_context}; lower it to that, {fewer}lower "
             f"{self.scale_name}, or raise context_scale"
         )
 
@@ -187,17 +213,19 @@ class BlockRequest:
         return int(free_in(~taken[None], self.grid, corners).max())
 
     def _no_size(self) -> str:
-        (low, high), aspect = nearest_ranges(self.grid, self.target_scale, self.aspect)
+        grid = self.grid[::-1] if self.upright else self.grid
+        (low, high), aspect = nearest_ranges(grid, self.target_scale, self.aspect)
+        ratio = "height / width" if self.upright else "width / height"
         with_aspect = "" if aspect == self.aspect else f" with aspect_ratio_range=({aspect[0]:g}, {aspect[1]:g})"
         return (
             f"{self.scale_name}: no rectangle of a {shown(self.grid)} grid covers {_percent(self.target_scale)} of it "
-            f"with width / height in {self.aspect}, got {self.target_scale}; the nearest range that one does is "
+            f"with {ratio} in {self.aspect}, got {self.target_scale}; the nearest range that one does is "
             f"({low:g}, {high:g}){with_aspect}"
         )
 
     def _no_room(self) -> str:
         ways = []
-        sizes = sizes_inside(self.grid, self.target_scale, self.aspect)
+        sizes = self._sizes(sizes_inside)
         fewer = next((n for n in range(self.count - 1, 0, -1) if any(self._found(sizes, n))), 0)
         if fewer:
             ways.append(f"num_target_masks={fewer}")
@@ -222,6 +250,10 @@ class BlockRequest:
             if area * self.count < tokens and any(self._found(enough, self.count)):
                 return area / tokens
         return 0.0
+
+
+def _in_a_corner(size: Size) -> Box:
+    return 0, 0, size.height, size.width
 
 
 def _percent(scale: Range) -> str:

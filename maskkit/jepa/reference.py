@@ -38,15 +38,35 @@ def disjoint_sample(rng: np.random.Generator, asked: BlockRequest, patience: int
     targets = None
     while targets is None:
         targets = _disjoint_targets(rng, asked, patience)
-    occupied = targets.any(axis=0)
+    context = None
+    while context is None:
+        context = _context(rng, asked, np.any(targets, axis=0), patience)
+    return context, targets
+
+
+def allow_sample(rng: np.random.Generator, asked: BlockRequest, patience: int = 200) -> Sample:
+    """The law of targets that may overlap; after `patience` contexts that keep too little, a sample starts over."""
     while True:
+        targets = np.zeros((asked.count, *asked.grid), np.bool_)
+        for target in targets:
+            y, x, h, w = _inside_block(rng, asked)
+            target[y : y + h, x : x + w] = True
+        context = _context(rng, asked, np.any(targets, axis=0), patience)
+        if context is not None:
+            return context, targets
+
+
+def _context(rng: np.random.Generator, asked: BlockRequest, occupied: Bools, patience: int) -> Bools | None:
+    """A context block less what is occupied, of an area and an aspect in their ranges, that keeps enough."""
+    for _ in range(patience):
         y, x, h, w = _block(rng, asked, asked.context_scale)
         if is_inside(h * w / occupied.size, asked.context_scale) and is_inside(w / h, asked.aspect):
             context = np.zeros(asked.grid, np.bool_)
             context[y : y + h, x : x + w] = True
             context &= ~occupied
             if context.sum() >= asked.min_context:
-                return context, targets
+                return context
+    return None
 
 
 def _disjoint_targets(rng: np.random.Generator, asked: BlockRequest, patience: int) -> Bools | None:
@@ -56,8 +76,7 @@ def _disjoint_targets(rng: np.random.Generator, asked: BlockRequest, patience: i
         tries = 0
         while True:
             y, x, h, w = _block(rng, asked, asked.target_scale)
-            inside = is_inside(h * w / occupied.size, asked.target_scale) and is_inside(w / h, asked.aspect)
-            if inside and not occupied[y : y + h, x : x + w].any():
+            if _is_inside(h, w, asked) and not occupied[y : y + h, x : x + w].any():
                 break
             tries += 1
             if tries == patience and not _any_place(occupied, asked):
@@ -76,6 +95,18 @@ def _any_place(occupied: Bools, asked: BlockRequest) -> bool:
         for y in range(H - h + 1)
         for x in range(W - w + 1)
     )
+
+
+def _inside_block(rng: np.random.Generator, asked: BlockRequest) -> tuple[int, int, int, int]:
+    while True:
+        y, x, h, w = _block(rng, asked, asked.target_scale)
+        if _is_inside(h, w, asked):
+            return y, x, h, w
+
+
+def _is_inside(h: int, w: int, asked: BlockRequest) -> bool:
+    share = h * w / (asked.grid[0] * asked.grid[1])
+    return is_inside(share, asked.target_scale) and is_inside(w / h, asked.aspect)
 
 
 def _block(rng: np.random.Generator, asked: BlockRequest, scale: Range) -> tuple[int, int, int, int]:

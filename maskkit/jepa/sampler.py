@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 from maskkit.configs import build
-from maskkit.errors import ConfigError
+from maskkit.errors import ConfigError, did_you_mean
 from maskkit.item import Strategy
 from maskkit.jepa.batch import concatenate
-from maskkit.jepa.counter import Bits
+from maskkit.jepa.counter import Array, Bits
 from maskkit.jepa.counter import keys as sample_keys
 from maskkit.validators import is_integer
 
 _CHUNK = 2048
 """Samples that are drawn at a time: larger batches fall out of the processor's cache."""
-_AHEAD = 512
+_AHEAD = 1024
 """Samples that calls for small batches draw at once."""
 
 
@@ -32,6 +32,7 @@ class Sampler:
         least_context: tokens that every context has at least.
         least_target: tokens that every target has at least.
         reads_ahead: whether calls may draw samples of later calls too; not where masks depend on the step.
+        takes: names of what callers may hand over besides, such as scores: arrays with a row for each sample.
     """
 
     config_class: ClassVar[type[Strategy]]
@@ -39,6 +40,7 @@ class Sampler:
     least_context: int = 1
     least_target: int = 1
     reads_ahead: bool = True
+    takes: tuple[str, ...] = ()
     _ahead: tuple[int, Any] | None = None
 
     def __init__(self, config: Strategy | None = None, /, **params: Any) -> None:
@@ -80,10 +82,24 @@ class Sampler:
         if not is_integer(epoch) or epoch < 0:
             raise ConfigError(f"epoch must be an integer, 0 or more, got {epoch!r}")
         keys = sample_keys(self.config.seed, int(epoch), numbers)
+        given = {name: self._rows(name, values, len(keys)) for name, values in given.items() if values is not None}
         if len(keys) <= _CHUNK:
             return self.draw(keys, step, **given)
         parts = [slice(start, start + _CHUNK) for start in range(0, len(keys), _CHUNK)]
         return concatenate([self.draw(keys[p], step, **{k: v[p] for k, v in given.items()}) for p in parts])
+
+    def _rows(self, name: str, values: Any, size: int) -> Array:
+        """What a caller handed over, of any library and device, as a NumPy array with a row for each sample."""
+        if name not in self.takes:
+            takes = " and ".join(self.takes) or "nothing besides"
+            raise ConfigError(f"{self.config.name} takes {takes}, got {name!r}{did_you_mean(name, self.takes)}")
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
+        rows = np.asarray(values)
+        if not rows.ndim or len(rows) != size:
+            raise ConfigError(f"{name} must have a row for each of the {size} samples, got shape {rows.shape}")
+        return rows
 
     def at(self, step: int, batch_size: int, rank: int = 0, world_size: int = 1, **given: Any) -> Any:
         """The masks of one rank at one step of a training: sample ids count on over ranks and steps.

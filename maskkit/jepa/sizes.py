@@ -41,12 +41,12 @@ def rounded_sizes(grid: tuple[int, int], scale: Range, aspect: Range) -> list[Si
             if weight > 0:
                 key = (min(max(h, 1), H), min(max(w, 1), W))
                 found[key] = found.get(key, 0.0) + weight
-    return _normalised(Size(h, w, weight) for (h, w), weight in found.items())
+    return normalised(Size(h, w, weight) for (h, w), weight in found.items())
 
 
 def sizes_inside(grid: tuple[int, int], scale: Range, aspect: Range) -> list[Size]:
     """The same law on the condition that area and aspect are inside their ranges; empty if no size is."""
-    return _normalised(
+    return normalised(
         size
         for size in rounded_sizes(grid, scale, aspect)
         if is_inside(size.area / (grid[0] * grid[1]), scale) and is_inside(size.width / size.height, aspect)
@@ -56,11 +56,11 @@ def sizes_inside(grid: tuple[int, int], scale: Range, aspect: Range) -> list[Siz
 def context_sizes(grid: tuple[int, int], scale: Range, aspect: Range) -> list[Size]:
     """Sizes with an area in the range; with the aspect too where the grid has such, else as near as it allows."""
     tokens = grid[0] * grid[1]
-    rounded = _normalised(s for s in rounded_sizes(grid, scale, aspect) if is_inside(s.area / tokens, scale))
+    rounded = normalised(s for s in rounded_sizes(grid, scale, aspect) if is_inside(s.area / tokens, scale))
     if rounded:
         inside = [size for size in rounded if is_inside(size.width / size.height, aspect)]
-        return _normalised(inside) if inside else rounded
-    return _normalised(Size(h, w, 1.0) for h, w in all_sizes(grid) if is_inside(h * w / tokens, scale))
+        return normalised(inside) if inside else rounded
+    return normalised(Size(h, w, 1.0) for h, w in all_sizes(grid) if is_inside(h * w / tokens, scale))
 
 
 def nearest_ranges(grid: tuple[int, int], scale: Range, aspect: Range) -> tuple[Range, Range]:
@@ -133,7 +133,8 @@ def _probability(h: int, w: int, tokens: int, scale: Range, aspect: Range) -> fl
     return total / (scale[1] - scale[0]) / (aspect[1] - aspect[0])
 
 
-def _normalised(sizes: Iterable[Size]) -> list[Size]:
+def normalised(sizes: Iterable[Size]) -> list[Size]:
+    """Sizes in order, their weights adding up to 1."""
     found = list(sizes)
     total = sum(size.weight for size in found)
     return [Size(h, w, weight / total) for h, w, weight in sorted(found)]

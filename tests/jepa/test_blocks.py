@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from maskkit import ConfigError
 from maskkit.jepa import BlockRequest, Blocks, apart, fork, keys, placements
-from maskkit.jepa.reference import disjoint_sample, legacy_sample
+from maskkit.jepa.reference import allow_sample, disjoint_sample, legacy_sample
 from maskkit.jepa.sizes import sizes_inside
 
 STANDARD = dict(count=4, target_scale=(0.15, 0.2), context_scale=(0.85, 1.0), aspect=(0.75, 1.5))
@@ -117,6 +117,31 @@ def test_disjoint_targets_follow_the_plain_loop():
     assert wilson_hilferty(targets.sum(axis=(0, 1)), looped.sum(axis=(0, 1))) < 4.5
     ours = np.bincount(context.sum(axis=1), minlength=197)
     assert abs(wilson_hilferty(ours, np.bincount([c.sum() for c, _ in loop], minlength=197))) < 4.5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [dict(), dict(target_scale=(0.2, 0.6), context_scale=(0.9, 1.0)), dict(min_context=85)],
+    ids=["multi_block", "level 2", "context drawn again"],
+)
+def test_targets_that_may_overlap_follow_the_plain_loop(changes):
+    """Places of two slots, counts of union and context: 1,500 samples of the loop against 40,000."""
+    asked = request(**changes)
+    rng = np.random.default_rng(3)
+    loop_context, loop_targets = (
+        np.array(part).reshape(1500, -1, 196)
+        for part in zip(*(allow_sample(rng, asked) for _ in range(1500)), strict=True)
+    )
+    context, targets = draw(asked.plan("allow"), 40_000).arrays
+    found = {
+        "first": tables(place_codes(targets[:, 0]), place_codes(loop_targets[:, 0])),
+        "last": tables(place_codes(targets[:, 3]), place_codes(loop_targets[:, 3])),
+        "pair": tables(joint_codes(targets, 0, 1), joint_codes(loop_targets, 0, 1)),
+        "union": tables(targets.any(axis=1).sum(axis=1), loop_targets.any(axis=1).sum(axis=1)),
+        "context": tables(context.sum(axis=1), loop_context[:, 0].sum(axis=1)),
+    }
+    scores = {name: wilson_hilferty(*pair) for name, pair in found.items()}
+    assert all(abs(z) < 4.5 for z in scores.values()), scores
 
 
 def test_targets_are_exchangeable():
@@ -297,7 +322,7 @@ def test_a_sample_makes_so_many_attempts_and_no_more(most, monkeypatch):
     blocks = Blocks(request(max_attempts=most).plan("disjoint"))
     made = Counter()
 
-    def hopeless(keys, numbers):
+    def hopeless(keys, numbers, sizes=None):
         made.update(zip(keys.tolist(), numbers.tolist(), strict=True))
         return np.zeros((len(keys), 5), np.int64), np.zeros(len(keys), np.bool_)
 

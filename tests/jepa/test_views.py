@@ -204,11 +204,18 @@ def test_text(small):
 def test_text_of_overlapping_context_of_videos_and_of_sequences():
     flat = [[1, 1, 0, 0]], [[[0, 1, 1, 0]]]
     assert batch_of(*flat, (2, 2)).text().splitlines() == ["┌────┐", "│░░!!│", "│11  │", "└────┘"]
-    assert batch_of(*flat, (2, 1, 2)).text().splitlines() == ["┌────┐ ┌────┐", "│░░!!│ │11  │", "└────┘ └────┘"]
+    assert batch_of(*flat, (2, 1, 2)).text().splitlines() == [
+        "slot 0 slot 1",
+        "┌────┐ ┌────┐",
+        "│░░!!│ │11  │",
+        "└────┘ └────┘",
+    ]
     assert batch_of(*flat, (2, 1, 2)).text(7).splitlines() == [
+        "slot 0",
         "┌────┐",
         "│░░!!│",
         "└────┘",
+        "slot 1",
         "┌────┐",
         "│11  │",
         "└────┘",

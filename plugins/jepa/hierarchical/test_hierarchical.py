@@ -140,6 +140,10 @@ def test_clip_lowers_the_largest_size_and_keeps_targets_disjoint():
 def test_error_refuses_crowded_levels_and_says_what_fits():
     with pytest.raises(ConfigError, match=r"base_scale at level 2: 4 targets .* crowded.*\(0\.2, 0\.2449\) is not"):
         maskkit.config("hierarchical", crowded="error")
+    with pytest.raises(
+        ConfigError, match=r"\(0\.4, 0\.6\) are crowded.*; lower num_target_masks or base_scale, or use"
+    ):
+        maskkit.config("hierarchical", crowded="error", base_scale=(0.4, 0.6), num_hierarchies=1)
     maskkit.config("hierarchical", crowded="error", num_hierarchies=2)
 
 

@@ -131,9 +131,12 @@ def _plan(request: BlockRequest, overlap: str, crowded: str) -> BlockPlan:
         return evolve(request, target_scale=request.clipped_scale()).plan("disjoint")
     if crowded == "error":
         low, high = request.clipped_scale()
+        way = f"({low:.4g}, {high:.4g}) is not, or use crowded='overlap', 'clip' or 'legacy'"
+        if (low, high) == request.target_scale:  # no size of the range fits so often
+            way = "lower num_target_masks or base_scale, or use crowded='overlap' or 'legacy'"
         raise ConfigError(
             f"{request.scale_name}: {request.count} targets of {request.target_scale} are crowded, the largest leaves "
-            f"no room for the others; ({low:.4g}, {high:.4g}) is not, or use crowded='overlap', 'clip' or 'legacy'"
+            f"no room for the others; {way}"
         )
     return request.plan("allow" if crowded == "overlap" else "legacy")
 

@@ -1,0 +1,69 @@
+"""SimMIM: random units of several patches are predicted from the others."""
+
+from typing import ClassVar
+
+from attrs import field, frozen
+from maskkit import ConfigError, Strategy, hookimpl, positive, seed, seed_or_new
+from maskkit.jepa import exact_count, image_grid, image_size, open_ratio
+
+
+@frozen(kw_only=True)
+class SimMim(Strategy):
+    """A share of square units, larger than the model's patches, is predicted from the others.
+
+    Every image has exactly the same number of masked units, each set of that many equally likely: the share of the
+    units rounded to the nearest number. A patch is masked if its unit is.
+
+    Source: Xie et al. 2022 (SimMIM), arXiv:2111.09886, section 3.2, "patch-aligned random masking"; for ViT, which has
+    patches of 16 pixels, patch_size=16.
+
+    Attributes:
+        input_size: side of the images in pixels, or (height, width); a multiple of the unit.
+        patch_size: side of a patch of the model in pixels; 4 is Swin's.
+        unit_size: side of a unit in pixels; a multiple of the patch.
+        ratio: share of the units that is predicted.
+        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
+    """
+
+    name = "simmim"
+    samples = (
+        dict(patch_size=16, seed=1),
+        dict(seed=2),
+        dict(input_size=(64, 96), patch_size=8, unit_size=16, ratio=0.4, seed=3),
+    )
+    aliases: ClassVar = {"mask_patch_size": "unit_size", "model_patch_size": "patch_size", "mask_ratio": "ratio"}
+    sampler_class = "maskkit_jepa_simmim._sampler:SimMimSampler"
+
+    input_size: int | tuple[int, int] = field(default=192, validator=image_size)
+    patch_size: int = field(default=4, validator=positive)
+    unit_size: int = field(default=32, validator=positive)
+    ratio: float = field(default=0.6, validator=open_ratio)
+    seed: int = field(default=None, converter=seed_or_new, validator=seed)
+
+    def __attrs_post_init__(self) -> None:
+        if self.unit_size % self.patch_size:
+            below = self.unit_size // self.patch_size * self.patch_size
+            near = f"{below} and {below + self.patch_size} are" if below else f"{self.patch_size} is"
+            raise ConfigError(
+                f"unit_size must be divisible by patch_size {self.patch_size}, got {self.unit_size} ({near})"
+            )
+        self.count()
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return image_grid(self.input_size, self.patch_size)
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """Units along each axis."""
+        return image_grid(self.input_size, self.unit_size, "unit_size")
+
+    def count(self) -> int:
+        """The units that are predicted."""
+        height, width = self.units
+        return exact_count(self.ratio, height * width)
+
+
+@hookimpl
+def maskkit_strategies():
+    return [SimMim]
