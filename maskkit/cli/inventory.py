@@ -125,7 +125,7 @@ def show(name: Name, as_json: Json = False) -> None:
         {
             "parameter": p.name,
             "type": p.type,
-            "default": "required" if p.required else repr(p.default),
+            "default": "required" if p.required else _default(p.default),
             "limits": p.limits,
             "meaning": p.help,
         }
@@ -143,6 +143,13 @@ def show(name: Name, as_json: Json = False) -> None:
     ):
         if value:
             typer.echo(f"{label:<10} {value}")
+
+
+def _default(value: Any) -> str:
+    """A default; of settings in a list only the first entry, which is their name."""
+    if isinstance(value, list) and value and all(isinstance(part, dict) and len(part) > 1 for part in value):
+        return "[" + ", ".join(f"{{{key!r}: {part[key]!r}, ..}}" for part in value for key in list(part)[:1]) + "]"
+    return repr(value)
 
 
 def _example(found: Info) -> str:

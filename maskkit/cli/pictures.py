@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from maskkit.cli.targets import TargetCommand, build_target
-from maskkit.errors import ConfigError
+from maskkit.cli.targets import VALUES, TargetCommand, build_target
+from maskkit.errors import ConfigError, MaskkitError
 
 log = logging.getLogger("maskkit.draw")
 
@@ -49,7 +50,7 @@ def render(
     """Draw a mask or a strategy in the terminal, or into a file; parameters are options: maskkit render NAME --help."""
     if output is not None and output.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(SUFFIXES)}")
-    built = build_target(ctx, target)
+    built = _built(ctx, target)
     if hasattr(built, "preview"):
         _render_strategy(built, output, blocked)
         return
@@ -71,10 +72,10 @@ def stats(
     block_size: BlockSize = 128,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Count what a mask allows, and what each of its forms costs."""
-    built = build_target(ctx, target)
+    """Count what a mask allows and what its forms cost; of a strategy, what is seen, predicted, and both."""
+    built = _built(ctx, target)
     if hasattr(built, "preview"):
-        typer.echo(json.dumps(built.preview(_SAMPLES).stats(), indent=2))
+        _strategy_stats(built, as_json)
         return
     found = [(mask, mask.stats(block_size)) for mask in _masks(built, target)]
     if as_json:
@@ -85,6 +86,34 @@ def stats(
         typer.echo(repr(mask))
         for name, value in figures.lines():
             typer.echo(f"  {name:<22} {value}")
+
+
+def _built(ctx: typer.Context, target: str) -> Any:
+    """What the target stands for; of the bare name of a strategy that has no defaults, its example."""
+    try:
+        return build_target(ctx, target)
+    except ConfigError:
+        example = None if ctx.meta.get(VALUES) else _example_of(target)
+        if example is None:
+            raise
+    from maskkit.api import create
+
+    return create(target, **example)
+
+
+def _example_of(target: str) -> dict[str, Any] | None:
+    """The example of a strategy that has no defaults, and say so; None for all else."""
+    from maskkit.api import info
+
+    try:
+        found = info(target)
+    except MaskkitError:
+        return None
+    needed = [parameter.name for parameter in found.parameters if parameter.required]
+    if found.kind != "strategy" or not needed or not found.example:
+        return None
+    typer.echo(f"{target} needs {' and '.join(needed)}; this is the example of maskkit show {target}", err=True)
+    return dict(found.example)
 
 
 def check(
@@ -105,6 +134,35 @@ def check(
 
 _SAMPLES = 1000
 """Samples over which the statistics of a strategy are taken."""
+_WIDE = 10_000
+"""Columns of a table that goes into a file or a pipe: lines are never broken there."""
+
+
+def _strategy_stats(strategy: Any, as_json: bool) -> None:
+    """Coverage and overlap, a column for each group of masks."""
+    found = strategy.preview(_SAMPLES).stats()
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    groups = found if isinstance(next(iter(found.values())), dict) else {"": found}
+    typer.echo(repr(strategy.config))
+    _say_what_is_made_up(strategy)
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table.add_column(f"of {_SAMPLES:,} samples", no_wrap=True)
+    for group in groups:
+        table.add_column(group, justify="right", no_wrap=True)
+    for name in next(iter(groups.values())):
+        table.add_row(name.replace("_", " "), *(f"{figures[name]:.1%}" for figures in groups.values()))
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+def _say_what_is_made_up(strategy: Any) -> None:
+    """Some strategies are given scores and the like with each call; here there are none but examples."""
+    if made_up := " and ".join(strategy.example(1)):
+        typer.echo(f"{made_up}: made up here; in training they are given with each call", err=True)
 
 
 def _render_strategy(strategy: Any, output: Path | None, blocked: bool) -> None:
@@ -112,8 +170,13 @@ def _render_strategy(strategy: Any, output: Path | None, blocked: bool) -> None:
     if blocked:
         raise ConfigError("--blocked is for masks; a strategy draws context and targets")
     shown: Any = strategy.preview(4)
+    _say_what_is_made_up(strategy)
     if output is None:
+        from maskkit.jepa.pictures import text_legend
+
         typer.echo(shown.text(shutil.get_terminal_size().columns))
+        batches = shown.values() if isinstance(shown, dict) else (shown,)
+        typer.echo(text_legend((batch, 0) for batch in batches))
         return
     suffix = output.suffix.lower()
     if suffix in (".png", ".pdf"):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from maskkit.item import Item
 
 _OPTIONS = "maskkit.options"
-_VALUES = "maskkit.values"
+VALUES = "maskkit.values"
+"""Where a context keeps the options of items that were given."""
 _TREE = "maskkit.tree"
 
 
@@ -51,7 +52,7 @@ class TargetCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         given = {option.name: ctx.params.pop(option.name) for option in ctx.meta.get(_OPTIONS, ())}
         kinds = {option.name: option for option in ctx.meta.get(_OPTIONS, ())}
-        ctx.meta[_VALUES] = {
+        ctx.meta[VALUES] = {
             name.removeprefix("_"): value if kinds[name].is_flag else _value(value)
             for name, value in given.items()
             if value is not None
@@ -91,7 +92,7 @@ def build_target(ctx: typer.Context, target: str) -> Any:
     from maskkit.api import create
 
     tree = ctx.meta[_TREE] if _TREE in ctx.meta else read_target(target)
-    return create(tree, **ctx.meta.get(_VALUES, {}))
+    return create(tree, **ctx.meta.get(VALUES, {}))
 
 
 def _stdin() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -22,8 +22,11 @@ COLOURS = ("#e41a1c", "#4daf4a", "#984ea3", "#ff7f00", "#ffd92f", "#a65628", "#f
 """Of targets, in turn."""
 NOTHING_COLOUR = "#12151c"
 _LABELS = "123456789abcdefghijklmnopqrstuvwxyz"
-_BLANK, _CONTEXT, _SEVERAL, _BOTH = -1, -2, -3, -4
+_BLANK, _CONTEXT, _SEVERAL, _BOTH, _SPACE = -1, -2, -3, -4, -9
+_LINE = 64
+"""Tokens of a sequence in a line of a picture."""
 _CHARACTERS = {_BLANK: " ", _CONTEXT: "░", _SEVERAL: "+", _BOTH: "!"}
+_WORDS = {_CONTEXT: "context", _SEVERAL: "several targets", _BOTH: "context and target", _BLANK: "neither"}
 
 
 def codes(batch: MaskBatch, sample: int) -> list[Ints]:
@@ -38,10 +41,35 @@ def codes(batch: MaskBatch, sample: int) -> list[Ints]:
 
 
 def _planes(values: Array, grid: Grid) -> list[Any]:
-    """A video is a plane for each frame, a sequence one of a single row."""
+    """A video is a plane for each slot of time, a sequence one of a single row."""
     if len(grid) == 1:
         return [values.reshape(1, -1)]
     return list(values.reshape(-1, *grid[-2:]))
+
+
+def scenes(batch: MaskBatch, sample: int) -> dict[str, Ints]:
+    """The planes of `codes` by name; of a video, slots that follow each other and are alike are one: `slots 0-7`.
+
+    A long sequence goes on in the next line.
+    """
+    planes = codes(batch, sample)
+    if len(batch.grid) == 1:
+        return {"": np.stack(_wrapped(planes[0][0], _LINE, _SPACE))}
+    if len(batch.grid) == 2:
+        return {"": planes[0]}
+    starts = [i for i in range(len(planes)) if i == 0 or not np.array_equal(planes[i], planes[i - 1])]
+    spans = zip(starts, [*starts[1:], len(planes)], strict=True)
+    return {f"slots {a}-{b - 1}" if b - a > 1 else f"slot {a}": planes[a] for a, b in spans}
+
+
+def kinds(pictures: Iterable[tuple[MaskBatch, int]]) -> dict[str, list[int]]:
+    """What is to be seen in pictures of samples, in words, for a legend, and the codes that stand for it."""
+    pictures = list(pictures)
+    seen = {code for picture in pictures for plane in codes(*picture) for code in np.unique(plane).tolist()}
+    targets = max(batch.shape[1] for batch, _ in pictures)
+    found = {_WORDS[_CONTEXT]: [_CONTEXT]} if _CONTEXT in seen else {}
+    found["target" if targets == 1 else f"targets 1-{targets}"] = list(range(targets))
+    return found | {_WORDS[code]: [code] for code in (_SEVERAL, _BOTH, _BLANK) if code in seen}
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
@@ -51,25 +79,40 @@ def text(batch: MaskBatch, width: int = 80, sample: int = 0) -> str:
     """One sample in characters: `░` context, `1 2 3 ..` targets, `+` several targets, `!` context and target.
 
     Two characters a token where that fits into `width`, else one; of grids that are wider still, every k-th token is
-    drawn, and the last line says so. Tokens that are neither are blank. The frames of a video stand side
-    by side, a long sequence goes on in the next line.
+    drawn, and the last line says so. Tokens that are neither are blank. The slots of a video stand side by side, those
+    that are alike are drawn once; a long sequence goes on in the next line.
     """
-    planes = codes(batch, sample)
     inside = max(width - 2, 1)
     if len(batch.grid) == 1:
-        return "\n".join(_framed([_characters(row, 1) for row in _wrapped(planes[0][0], inside)]))
-    columns = planes[0].shape[1]
+        row = codes(batch, sample)[0][0]
+        return "\n".join(_framed([_characters(part, 1) for part in _wrapped(row, inside, _BLANK)]))
+    planes = scenes(batch, sample)
+    columns = batch.grid[-1]
     step = -(-columns // inside)
     wide = 2 if 2 * columns <= inside else 1
-    framed = [_framed([_characters(row, wide) for row in plane[::step, ::step]]) for plane in planes]
-    lines = _side_by_side(framed, width)
+    framed = []
+    for name, plane in planes.items():
+        lines = _framed([_characters(row, wide) for row in plane[::step, ::step]])
+        framed.append([name[: len(lines[0])].ljust(len(lines[0])), *lines] if name else lines)
+    lines = [line.rstrip() for line in _side_by_side(framed, width)]
     return "\n".join(
         [*lines, f"1 character = {step} x {step} tokens, of which the first is shown"] if step > 1 else lines
     )
 
 
-def _wrapped(row: Ints, width: int) -> list[Ints]:
-    return [np.pad(part, (0, min(width, len(row)) - len(part)), constant_values=_BLANK) for part in _cut(row, width)]
+def text_legend(pictures: Iterable[tuple[MaskBatch, int]]) -> str:
+    """What the characters of `text` mean, in a line, as far as they occur."""
+    found = []
+    for words, shown_as in kinds(pictures).items():
+        ends = [_character(code) for code in (shown_as[0], shown_as[: len(_LABELS)][-1])]
+        sign = "blank" if ends[0] == " " else "-".join(ends if len(shown_as) > 1 else ends[:1])
+        found.append(f"{sign} {words.partition(' 1-')[0]}")
+    return "   ".join(found)
+
+
+def _wrapped(row: Ints, width: int, rest: int) -> list[Ints]:
+    """A row in lines, the last one filled up."""
+    return [np.pad(part, (0, min(width, len(row)) - len(part)), constant_values=rest) for part in _cut(row, width)]
 
 
 def _cut(row: Ints, width: int) -> list[Ints]:
@@ -107,32 +150,29 @@ def svg(batch: MaskBatch, sample: int = 0) -> str:
 
 
 def svg_row(pictures: Mapping[str, tuple[MaskBatch, int]]) -> str:
-    """Samples side by side, each under its title, the frames of a video in one picture."""
+    """Samples side by side, each under its title, the slots of a video in one picture."""
     parts, left, height = [], _GAP, 0
     for title, (batch, sample) in pictures.items():
-        plane = np.concatenate(_spaced(codes(batch, sample)), axis=1)
-        unit = min(_SIDE / plane.shape[0], max(_SIDE / plane.shape[1], 8 if len(batch.grid) != 2 else 0))
-        width = max(plane.shape[1] * unit, 7 * len(title))
-        parts.append(
-            f'<text x="{left}" y="18">{escape(title)}</text>'
-            f'<g transform="translate({left} 28) scale({unit:.4f})" shape-rendering="crispEdges">'
-            f"{_rectangles(plane)}</g>"
-        )
-        left, height = left + round(width) + _GAP, max(height, round(plane.shape[0] * unit))
+        planes = scenes(batch, sample)
+        columns = (len(planes) - 1) + sum(plane.shape[1] for plane in planes.values())
+        rows = next(iter(planes.values())).shape[0]
+        unit = min(_SIDE / rows, max(_SIDE / columns, 8 if len(batch.grid) != 2 else 0))
+        drawn, x, top = "", 0, 28 if len(batch.grid) != 3 else 44
+        for name, plane in planes.items():
+            drawn += f'<text x="{left + x * unit:.1f}" y="36" font-size="10">{name}</text>' if name else ""
+            drawn += (
+                f'<g transform="translate({left + x * unit:.1f} {top}) scale({unit:.4f})" '
+                f'shape-rendering="crispEdges">{_rectangles(plane)}</g>'
+            )
+            x += plane.shape[1] + 1
+        parts.append(f'<text x="{left}" y="18">{escape(title)}</text>{drawn}')
+        width = max(columns * unit, 7 * len(title))
+        left, height = left + round(width) + _GAP, max(height, round(rows * unit) + top - 28)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left}" height="{height + 40}" '
         f'viewBox="0 0 {left} {height + 40}" font-family="sans-serif" font-size="12">'
         f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>'
     )
-
-
-_SPACE = -9
-
-
-def _spaced(planes: list[Ints]) -> list[Ints]:
-    """Planes with an empty column between them."""
-    column = np.full((planes[0].shape[0], 1), _SPACE)
-    return [part for plane in planes for part in (plane, column)][:-1]
 
 
 def _rectangles(plane: Ints) -> str:
@@ -144,8 +184,7 @@ def _rectangles(plane: Ints) -> str:
             end = x
             while end < len(row) and row[end] == row[x]:
                 end += 1
-            if row[x] != _SPACE:
-                found.append(f'<rect x="{x}" y="{y}" width="{end - x}" height="1" fill="{_colour(row[x])}"/>')
+            found.append(f'<rect x="{x}" y="{y}" width="{end - x}" height="1" fill="{_colour(row[x])}"/>')
             x = end
     return "".join(found)
 
@@ -168,31 +207,72 @@ def plot(batch: MaskBatch, ax: Any = None, sample: int = 0) -> Any:
     """One sample on matplotlib axes: context blue, targets in colours with their numbers, several at once white."""
     if ax is None:
         ax = new_figure((5, 5)).add_subplot()
-    planes = codes(batch, sample)
-    draw_colours(ax, np.concatenate(_spaced(planes), axis=1))
-    if len(planes) == 1:
-        write_numbers(ax, batch.arrays[1][sample].reshape(-1, *planes[0].shape))
+    planes = scenes(batch, sample)
+    draw_colours(ax, np.concatenate(_spaced(list(planes.values())), axis=1))
+    if len(batch.grid) == 2 and batch.shape[1] > 1:
+        write_numbers(ax, batch.arrays[1][sample].reshape(-1, *batch.grid))
+    elif len(batch.grid) == 3:
+        columns = batch.grid[-1]
+        ax.set_xticks([i * (columns + 1) + (columns - 1) / 2 for i in range(len(planes))], planes, fontsize=8)
+        ax.tick_params(bottom=False)
     ax.set_title(f"context and {batch.shape[1]} targets", fontsize=10)
     return ax
 
 
 def figure(pictures: Mapping[str, tuple[MaskBatch, int]]) -> Any:
-    """A figure of samples side by side, each under its title."""
-    drawn = new_figure((3.2 * len(pictures) + 0.3, 3.5))
-    for ax, (title, (batch, sample)) in zip(
-        drawn.subplots(1, len(pictures), squeeze=False)[0], pictures.items(), strict=True
-    ):
+    """A figure of samples, each under its title: side by side, or one below the other where one is a wide strip."""
+    shapes = [np.concatenate(list(scenes(*picture).values()), axis=1).shape for picture in pictures.values()]
+    widest = max(columns / rows for rows, columns in shapes)
+    if widest < 2:
+        drawn = new_figure((3.2 * len(pictures) + 0.3, 3.9))
+        axes = drawn.subplots(1, len(pictures), squeeze=False)
+    else:
+        width = min(2.2 * widest, 12)
+        heights = [min(2.2, width * rows / columns) + 0.5 for rows, columns in shapes]
+        drawn = new_figure((width, sum(heights) + 0.4))
+        axes = drawn.subplots(len(pictures), 1, squeeze=False, height_ratios=heights)
+    for ax, (title, (batch, sample)) in zip(axes.flat, pictures.items(), strict=True):
         plot(batch, ax, sample).set_title(title, fontsize=10)
+    _write_legend(drawn, kinds(pictures.values()))
     return drawn
+
+
+def _write_legend(drawn: Any, found: Mapping[str, list[int]]) -> None:
+    """What the colours mean, below the pictures; a row of colours for several targets."""
+    from matplotlib.legend_handler import HandlerTuple
+    from matplotlib.patches import Patch
+
+    handles = [
+        tuple(Patch(facecolor=_colour(code), edgecolor="#888888") for code in shown_as[: len(COLOURS)])
+        for shown_as in found.values()
+    ]
+    wide = max(map(len, handles))
+    drawn.legend(
+        handles,
+        list(found),
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
+        handlelength=2 + 0.5 * (wide - 1),
+        loc="outside lower center",
+        ncols=len(found),
+        frameon=False,
+        fontsize=9,
+    )
 
 
 def new_figure(size: Sequence[float]) -> Any:
     """A figure that pyplot does not know of, so that nothing must be closed."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ModuleNotFoundError as error:
         raise ConfigError("figures need matplotlib: pip install 'maskkit[plot]'") from error
-    return Figure(figsize=(size[0], size[1]), layout="constrained")
+    return Figure(figsize=(size[0], size[1]), layout=ConstrainedLayoutEngine(h_pad=0.08))
+
+
+def _spaced(planes: list[Ints]) -> list[Ints]:
+    """Planes with an empty column between them."""
+    column = np.full((planes[0].shape[0], 1), _SPACE)
+    return [part for plane in planes for part in (plane, column)][:-1]
 
 
 def draw_colours(ax: Any, plane: Ints) -> None:

@@ -1,0 +1,71 @@
+"""MLM: tokens or spans of text are predicted from the rest, as in BERT and SpanBERT."""
+
+from attrs import field, frozen
+from maskkit import ConfigError, Strategy, hookimpl, one_of, optional, positive, probability, seed, seed_or_new
+from maskkit.jepa import open_ratio
+
+
+@frozen(kw_only=True)
+class Mlm(Strategy):
+    """A share of a text's tokens is predicted; most of them are replaced by a mask token, some by a random one.
+
+    Padding and special tokens are never predicted: `strategy(batch_size, lengths=..., special_tokens_mask=...)`, as
+    tokenizers give them. Of the others each text has exactly its share predicted, rounded to the nearest number, one at
+    least; the context is everything else that is no padding. What becomes of a predicted token is drawn for each token,
+    or for each span.
+
+    Source: Devlin et al. 2019 (BERT), arXiv:1810.04805, section 3.1 and appendix A.1; spans: Joshi et al. 2020
+    (SpanBERT), arXiv:1907.10529, section 3.1.
+
+    Attributes:
+        seq_len: tokens of a text, padding included.
+        ratio: share of the tokens that is predicted.
+        unit: "token", every set of so many tokens equally likely; "span", runs of tokens.
+        span_probability: of "span": the length of a span has a geometric law with this parameter, so that shorter ones
+            are likelier.
+        max_span: of "span": the longest span, in tokens.
+        mask_share: share of the predicted tokens that is replaced by the mask token.
+        random_share: share of the predicted tokens that is replaced by a random token; the rest stays.
+        vocab_size: number of token ids; if given, `random_ids` holds one drawn uniformly for each token.
+        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
+    """
+
+    name = "mlm"
+    samples = (
+        dict(seq_len=64, seed=1),
+        dict(seq_len=40, unit="span", vocab_size=1000, seed=2),
+        dict(seq_len=30, unit="span", ratio=0.8, mask_share=1.0, random_share=0.0, seed=3),
+    )
+    sampler_class = "maskkit_jepa_mlm._sampler:MlmSampler"
+
+    seq_len: int = field(default=512, validator=positive)
+    ratio: float = field(default=0.15, validator=open_ratio)
+    unit: str = field(default="token", validator=one_of("token", "span"))
+    span_probability: float = field(default=0.2, validator=open_ratio)
+    max_span: int = field(default=10, validator=positive)
+    mask_share: float = field(default=0.8, validator=probability)
+    random_share: float = field(default=0.1, validator=probability)
+    vocab_size: int | None = field(default=None, validator=optional(positive))
+    seed: int = field(default=None, converter=seed_or_new, validator=seed)
+
+    def __attrs_post_init__(self) -> None:
+        if self.seq_len < 2:
+            raise ConfigError(
+                f"seq_len must be at least 2, got {self.seq_len}: one token leaves nothing to predict from"
+            )
+        if self.mask_share + self.random_share > 1 + 1e-9:
+            raise ConfigError(
+                f"mask_share and random_share must be 1 or less together, got {self.mask_share} and {self.random_share}"
+            )
+
+        if self.vocab_size is not None and self.vocab_size > 2**31:
+            raise ConfigError(f"vocab_size must be 2**31 or less, got {self.vocab_size}")
+
+    @property
+    def grid(self) -> tuple[int]:
+        return (self.seq_len,)
+
+
+@hookimpl
+def maskkit_strategies():
+    return [Mlm]
