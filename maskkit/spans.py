@@ -314,12 +314,19 @@ _NETWORK_MOST = 8
 def _sorted_columns(columns: list[Column]) -> list[Column]:
     """Row by row, the values of the columns in ascending order."""
     if len(columns) > _NETWORK_MOST:
-        shape = np.broadcast_shapes(*(c.shape for c in columns))
-        stacked = np.sort(np.stack([np.broadcast_to(c, shape) for c in columns], axis=-1), axis=-1)
-        return [np.ascontiguousarray(stacked[..., i]) for i in range(len(columns))]
+        return _sorted_by_rows(columns)
     columns = list(columns)
     for last in range(len(columns) - 1, 0, -1):
         for i in range(last):
             a, b = columns[i], columns[i + 1]
             columns[i], columns[i + 1] = np.minimum(a, b), np.maximum(a, b)
     return columns
+
+
+def _sorted_by_rows(columns: list[Column]) -> list[Column]:
+    """The same for many columns: masks give most rows in order, and only the others are sorted."""
+    stacked = np.stack(np.broadcast_arrays(*columns))
+    unsorted = (stacked[1:] < stacked[:-1]).any(axis=0)
+    if unsorted.any():
+        stacked[:, unsorted] = np.sort(stacked[:, unsorted], axis=0)
+    return list(stacked)

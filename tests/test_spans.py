@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from maskkit import Spans
+from maskkit.dense import paint
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 14))
 pairs = shapes.flatmap(lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape)))
@@ -106,3 +107,14 @@ def test_counts_and_rows():
 def test_spans_do_not_combine_with_other_things():
     with pytest.raises(TypeError):
         Spans.interval(0, 1) | 3
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_equal_intervals_side_by_side_are_painted_as_many(step):
+    """Over more rows than are painted at once, and between intervals that are none of them."""
+    rows, limit = np.arange(3000), 9000
+    parts = [Spans.interval(rows * step + 7 * i, rows * step + 7 * i + 3) for i in (0, 1, 2, 5)]
+    spans = Spans.union([*parts, Spans.interval(rows * 0 + 8000, rows + 8001)]).within(limit)
+    out = np.zeros((3000, limit), np.bool_)
+    paint(out, spans, True)
+    assert np.array_equal(out, spans.contains(np.arange(limit)[:, None]).T)

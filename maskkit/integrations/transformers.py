@@ -95,8 +95,19 @@ class _RealKeys(AttentionMask):
         return None if real is None else Spans.from_bool(real[b]).reshape(b.shape).only(q >= 0)
 
 
-def _mask(q_length: int, kv_length: int, q_offset: int, kv_offset: int, attention_mask: Any, config: Any) -> Any:
-    """The part of the bound mask that this call needs, with the padding of the batch."""
+def _mask(
+    q_length: int,
+    kv_length: int,
+    q_offset: int = 0,
+    kv_offset: int = 0,
+    attention_mask: Any = None,
+    config: Any = None,
+    **_: Any,
+) -> Any:
+    """The part of the bound mask that this call needs, with the padding of the batch.
+
+    Takes the arguments that transformers gives every mask function, by their names.
+    """
     q_offset, kv_offset = int(q_offset), int(kv_offset)
     length = max(kv_offset + kv_length, q_offset + q_length)
     whole = _bound(json.dumps(config.maskkit_mask), length)
@@ -109,20 +120,9 @@ def _mask(q_length: int, kv_length: int, q_offset: int, kv_offset: int, attentio
     return mask & _RealKeys(real=real, queries=q_length)
 
 
-def _sdpa_mask(
-    batch_size: int,
-    q_length: int,
-    kv_length: int,
-    q_offset: int = 0,
-    kv_offset: int = 0,
-    attention_mask: Any = None,
-    config: Any = None,
-    device: Any = "cpu",
-    **_: Any,
-) -> torch.Tensor:
+def _sdpa_mask(batch_size: int, *args: Any, device: Any = "cpu", **kwargs: Any) -> torch.Tensor:
     """(batch, 1, queries, keys), True where allowed."""
-    mask = _mask(q_length, kv_length, q_offset, kv_offset, attention_mask, config)
-    allowed: torch.Tensor = mask.allowed("torch", "bool", device)
+    allowed: torch.Tensor = _mask(*args, **kwargs).allowed("torch", "bool", device)
     return (allowed[:, None] if allowed.ndim == 3 else allowed[None, None]).expand(batch_size, 1, -1, -1)
 
 
@@ -132,19 +132,9 @@ def _eager_mask(*args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)
 
 
-def _flex_mask(
-    batch_size: int,
-    q_length: int,
-    kv_length: int,
-    q_offset: int = 0,
-    kv_offset: int = 0,
-    attention_mask: Any = None,
-    config: Any = None,
-    device: Any = "cpu",
-    **_: Any,
-) -> Any:
+def _flex_mask(batch_size: int, *args: Any, device: Any = "cpu", **kwargs: Any) -> Any:
     """A BlockMask."""
-    return _mask(q_length, kv_length, q_offset, kv_offset, attention_mask, config).to_flex(device=device)
+    return _mask(*args, **kwargs).to_flex(device=device)
 
 
 def _eager_forward(module: Any, *args: Any, **kwargs: Any) -> Any:

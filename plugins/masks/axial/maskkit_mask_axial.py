@@ -38,10 +38,11 @@ class Axial(AttentionMask):
     def spans(self, q):
         if self.height > limits.intervals:
             return None
-        start, column = q // self.width * self.width, q % self.width
-        row = Spans.interval(start, start + self.width)
-        above = range(0, self.height * self.width, self.width)
-        return Spans.union([row, *(Spans.interval(first + column, first + column + 1) for first in above)])
+        row, column = q // self.width, q % self.width
+        # Of every row of the grid it sees the token in its column, of its own all tokens.
+        seen = [(column * (row != y), column + 1 + (row == y) * (self.width - column - 1)) for y in range(self.height)]
+        starts = range(0, self.height * self.width, self.width)
+        return Spans.union(Spans.interval(y + lo, y + hi) for y, (lo, hi) in zip(starts, seen, strict=True))
 
 
 @hookimpl

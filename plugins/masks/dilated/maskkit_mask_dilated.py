@@ -44,7 +44,7 @@ class Dilated(AttentionMask):
             return self.cover(q)
         if len(steps) > limits.intervals:
             return None
-        return Spans.union(Spans.interval(q - j * self.dilation, q - j * self.dilation + 1) for j in steps)
+        return Spans.union(Spans.interval(q - j * self.dilation, q - j * self.dilation + 1) for j in reversed(steps))
 
     def cover(self, q):
         steps = self._steps()

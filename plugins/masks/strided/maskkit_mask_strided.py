@@ -31,8 +31,9 @@ class Strided(AttentionMask):
         steps = range(2, (self.seq_len - 1) // self.stride + 1)  # the first multiple adjoins the local part
         if len(steps) >= limits.intervals:
             return None
+        before = (q - j * self.stride for j in reversed(steps))
         local = Spans.interval(q - self.stride, q + 1)
-        return Spans.union([local, *(Spans.interval(q - j * self.stride, q - j * self.stride + 1) for j in steps)])
+        return Spans.union([*(Spans.interval(k, k + 1) for k in before), local])
 
     def cover(self, q):
         return Spans.interval(0, q + 1)
