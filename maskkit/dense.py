@@ -40,7 +40,7 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None
     """
     for lead in np.ndindex(*spans.shape[:-1]):
         plane = out[lead]
-        tile = max(_TILE, _TILE_BYTES * len(plane) // plane.nbytes // _TILE * _TILE)
+        tile = max(_TILE, _TILE_BYTES * len(plane) // max(1, plane.nbytes) // _TILE * _TILE)
         pieces = [piece for lo, hi in spans for piece in _pieces(lo[lead], hi[lead])]
         strokes = [s for piece, comb in _combs(pieces) for s in _strokes(*piece, tile, comb)]
         if len(spans) > 1 or elsewhere is not None:
