@@ -9,7 +9,7 @@ INSTALL = $(PIP) -r requirements/build.txt && $(PIP) --no-build-isolation
 WORKERS = --numprocesses auto --maxprocesses 4 --dist worksteal
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-ATTENTION = tests/attention plugins/attention
+LAYERS = tests/attention tests/keras plugins/attention
 # Tests compile much and compute little.
 QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1
@@ -26,12 +26,12 @@ test: $(VENV)/test.stamp
 test-slow: $(VENV)/test.stamp
 	$(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS) -m slow
 
-# The attention layers on the other backends of Keras; TensorFlow in an environment of its own.
+# What is Keras on its other backends; TensorFlow in an environment of its own.
 test-jax: $(VENV)/test.stamp
-	KERAS_BACKEND=jax XLA_FLAGS="$(QUICK_XLA)" $(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS) $(ATTENTION) $(ONLY)
+	KERAS_BACKEND=jax XLA_FLAGS="$(QUICK_XLA)" $(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS) $(LAYERS) $(ONLY)
 
 test-tensorflow: $(VENV)-tensorflow/stamp
-	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest $(ATTENTION) $(ONLY)
+	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest $(LAYERS) $(ONLY)
 
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff format --check .

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from attrs import field, frozen
 from maskkit.arrays import as_array, by_content, host, take
 from maskkit.errors import ConfigError
-from maskkit.mask import AttentionMask, Mask
+from maskkit.mask import Mask
 from maskkit.spans import Spans
-from maskkit.validators import array, is_integer, non_negative, one_of, positive, shown
+from maskkit.validators import array, is_integer, non_negative, one_of, shown
 
 Array = npt.NDArray[Any]
 
@@ -22,8 +22,8 @@ Array = npt.NDArray[Any]
 class PaddingMask(Mask):
     """Which tokens of a padded batch are real: shape (batch, seq_len), allowed where real.
 
-    The attention layers and Keras take it as it is, for `mask` and (ours) for `attention_mask`; `keys()` combines with
-    masks of queries and keys.
+    The attention layers and Keras take it as it is, for `mask` and (ours) for `attention_mask`. Of queries and keys the
+    mask `key_padding` says the same, where the padding is behind.
 
     Attributes:
         lengths: integers (batch,) of any array library, the real tokens of each sample, 0..seq_len.
@@ -38,7 +38,11 @@ class PaddingMask(Mask):
     padding: str = field(default="post", validator=one_of("post", "pre"))
 
     def __attrs_post_init__(self) -> None:
-        check_lengths(self.lengths, self.seq_len)
+        values = host(self.lengths)
+        if values is None:
+            return
+        for i in ((values < 0) | (values > self.seq_len)).nonzero()[0]:
+            raise ConfigError(f"lengths must be in 0..seq_len (0..{self.seq_len}), got {values[i]} for sample {i}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,65 +60,13 @@ class PaddingMask(Mask):
         first = 0 if self.padding == "post" else self.seq_len - lengths
         return Spans.interval(first, first + lengths)
 
-    def keys(self, queries: int | None = None) -> AttentionMask:
-        """The same as a mask of queries and keys, (batch, queries, seq_len): every query may see the real keys.
-
-        Args:
-            queries: how many there are; None is as many as keys.
-        """
-        return PaddedKeys(base=self, queries=self.seq_len if queries is None else queries)
-
-
-@frozen(kw_only=True)
-class PaddedKeys(AttentionMask):
-    """Every query may see the real keys of a padded batch.
-
-    Attributes:
-        base: which keys are real.
-        queries: number of queries.
-    """
-
-    name = "padded_keys"
-    base: PaddingMask
-    queries: int = field(validator=positive)
-
-    def __attrs_post_init__(self) -> None:
-        if not isinstance(self.base, PaddingMask):
-            raise ConfigError(f"base must be the mask of a padded batch, as pad_sequences gives it, got {self.base!r}")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """`(batch, queries, seq_len)`."""
-        return (self.base.shape[0], self.queries, self.base.seq_len)
-
-    def allows(self, b: Any, q: Any, k: Any) -> Any:
-        """Whether key k is real; queries only give the answer its shape."""
-        return self.base.allows(b, k) & (q >= 0)
-
-    def spans(self, b: Any, q: Any) -> Spans:
-        """The real keys of sample b."""
-        return self.base.spans(b)
-
-    @property
-    def on_host(self) -> bool:
-        """Whether the lengths are."""
-        return self.base.on_host
-
 
 def is_of_tokens(mask: Mask) -> bool:
     """Whether a mask is of the tokens of a batch: a padding mask, or what slices and `& | ^ ~` make of such."""
-    parts = getattr(mask, "parts", ()) or ([mask.base] if hasattr(mask, "base") else [])
-    of_parts = bool(parts) and not isinstance(mask, AttentionMask) and all(map(is_of_tokens, parts))
-    return isinstance(mask, PaddingMask) or of_parts
-
-
-def check_lengths(lengths: Any, seq_len: int) -> None:
-    """Refuse lengths that no sequence of `seq_len` tokens has, where they can be read without waiting for a device."""
-    values = host(lengths)
-    if values is None:
-        return
-    for i in ((values < 0) | (values > seq_len)).nonzero()[0]:
-        raise ConfigError(f"lengths must be in 0..seq_len (0..{seq_len}), got {values[i]} for sample {i}")
+    if isinstance(mask, PaddingMask):
+        return True
+    parts = mask.parts if hasattr(mask, "parts") else [mask.base] if hasattr(mask, "base") else []
+    return bool(parts) and all(map(is_of_tokens, parts))
 
 
 def pad_sequences(

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 from maskkit import algebra, trees
 from maskkit.arrays import maximum
-from maskkit.configs import build, config_error, parameters, plain, problems_of
+from maskkit.configs import config_error, parameters, plain, problems_of
 from maskkit.errors import ConfigError
 from maskkit.expressions import tree as read_expression
 from maskkit.item import Item
@@ -113,7 +113,7 @@ class Template:
         if not self.open:
             return mask.allowed("keras")
         if not isinstance(mask, AttentionMask):
-            raise ConfigError(f"{mask!r} of shape {mask.shape} is no mask of queries and keys")
+            raise ConfigError(f"{mask!r} is no mask of queries and keys")
         index = [arange(queries)[:, None], arange(keys)[None, :]]
         if len(mask.shape) == 3:
             index = [arange(mask.shape[0])[:, None, None], *(i[None] for i in index)]
@@ -144,51 +144,40 @@ def _changed(node: Any, change: Callable[[Mapping[str, Any]], Any]) -> Any:
 
 
 class _Draft:
-    """Reads a template: what it leaves open, and all that is wrong with it beside."""
+    """The masks of a template, and the sizes that it leaves open."""
 
     def __init__(self) -> None:
         self.classes: list[type[Item]] = []
         self.open: set[str] = set()
-        self.errors: list[ConfigError] = []
+        self.expected: list[str] = []
 
     def settled(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """The config of one mask, with its seed drawn: the same mask at every length, and when it is loaded again."""
         try:
-            return self._settled(node)
-        except ConfigError as error:
-            self.errors.append(error)
-            return node
-
-    def _settled(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        cls = registry.find(node["type"], "mask")
-        if issubclass(cls, MaskGroup):
-            raise ConfigError(f"{cls.name} gives several masks; name the one that is meant")
-        params = {name: value for name, value in node.items() if name != "type"}
-        fields = parameters(cls)
-        if "seed" in fields and params.get("seed") is None:
-            params["seed"] = seed_or_new(None)
-        left_open = [name for name in SIZES if name in fields and fields[name].required and name not in _own(cls, node)]
-        try:
-            build(cls, params)
-        except ConfigError as error:
-            expected = {f"{name} required for {cls.name.replace('_', ' ')} mask" for name in left_open}
-            if problems := [problem for problem in problems_of(error) if problem not in expected]:
-                raise config_error(problems, f"{cls.name} mask") from None
+            cls = registry.find(node["type"], "mask")
+        except ConfigError:
+            return node  # for `check` to name
         self.classes.append(cls)
-        self.open.update(left_open)
-        return {"type": node["type"], **params}
+        fields, own = parameters(cls), _own(cls, node)
+        for size in SIZES:
+            if size in fields and fields[size].required and size not in own:
+                self.open.add(size)
+                self.expected.append(f"{size} required for {cls.name.replace('_', ' ')} mask")
+        if "seed" in fields and node.get("seed") is None:
+            return {**node, "seed": seed_or_new(None)}
+        return node
 
     def check(self, tree: Any) -> None:
-        """Raise what is wrong: with the masks, or else with what holds them together."""
-        if len(self.errors) == 1:
-            raise self.errors[0]
-        problems = [problem for error in self.errors for problem in problems_of(error)]
-        if not problems:
-            try:
-                trees.config(tree, kind="mask")
-            except ConfigError as error:
-                problems = [problem for problem in problems_of(error) if " required for " not in problem]
-        if problems:
+        """Raise all that is wrong with the tree, but for the sizes that are open."""
+        problems = []
+        try:
+            trees.config(tree, kind="mask")
+        except ConfigError as error:
+            problems = [text for text in problems_of(error) if not text.endswith(tuple(self.expected))]
+            if problems == problems_of(error):
+                raise
+        groups = [cls.name for cls in self.classes if issubclass(cls, MaskGroup)]
+        if problems := problems or [f"{name} gives several masks; name the one that is meant" for name in groups]:
             raise config_error(problems, "mask")
 
 
@@ -204,8 +193,8 @@ def _filled(node: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]
     return {**node, **{name: size for name, size in sizes.items() if name in fields and name not in own}}
 
 
-def _with_length(mask: Mask, length: Any) -> Mask:
-    """The mask with a tensor as its length: a value that only its predicate is asked of."""
+def _with_length(mask: Any, length: Any) -> Any:
+    """The mask with a tensor as its length, of which only the predicate is asked."""
     if isinstance(mask, algebra.Combined):
         return _replaced(mask, parts=tuple(_with_length(part, length) for part in mask.parts))
     if hasattr(mask, "base"):
@@ -214,7 +203,23 @@ def _with_length(mask: Mask, length: Any) -> Mask:
         raise ConfigError(f"{mask!r} has a length of its own, and so needs one that is known: keras.Input((128,))")
     if any(not attribute.init for attribute in mask.__attrs_attrs__):
         raise ConfigError(f"a {mask.name} mask makes tables of its length, which must be known: keras.Input((128,))")
-    return _replaced(mask, seq_len=length)
+    return _OfLength(mask, length)
+
+
+class _OfLength:
+    """The predicate of a mask whose length is a tensor, with the shape that it had before."""
+
+    def __init__(self, mask: Mask, length: Any) -> None:
+        self.mask = _replaced(mask, seq_len=length)
+        self.shape = mask.shape
+
+    def allows(self, *index: Any) -> Any:
+        try:
+            return self.mask.allows(*index)
+        except TypeError as error:  # as TensorFlow says it
+            raise ConfigError(
+                f"a {self.mask.name} mask counts up to its length in Python, which must be known: keras.Input((128,))"
+            ) from error
 
 
 def _replaced(mask: Mask, **values: Any) -> Mask:

@@ -14,7 +14,6 @@ OPERATIONS = ("and", "or", "xor", "not")
 _DERIVED = {
     "array": {"true"},
     "lengths": {"seq_len", "padding"},
-    "keys": {"queries"},
     "view": {"axes"},
     "sample": {"index"},
     "typed": {"dtype"},
@@ -115,8 +114,6 @@ class _Reader:
         base = self._node(node[key], "mask", f"{path}.{key}" if path else key)
         if base is None:
             return None
-        if key == "keys":
-            return pad.PaddedKeys(base=base, **own)
         if key == "typed":
             return typed(base, own["dtype"])
         return base[own["index"]] if key == "sample" else base[algebra.slices(own["axes"])]
@@ -139,8 +136,6 @@ def to_dict(obj: Item, /) -> dict[str, Any]:
         return {"sample": to_dict(obj.base), "index": obj.index}
     if isinstance(obj, Typed):
         return {"typed": to_dict(obj.base), "dtype": obj.array_dtype}
-    if isinstance(obj, pad.PaddedKeys):
-        return {"keys": to_dict(obj.base), "queries": obj.queries}
     if isinstance(obj, (algebra.ArrayMask, pad.PaddingMask)):
         return fields_of(obj)
     if not isinstance(obj, Item):

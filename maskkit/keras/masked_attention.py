@@ -67,6 +67,7 @@ class MaskedAttention(AttentionLayer):
         self._inner = list(inspect.signature(self.attention.call).parameters)
         if "attention_mask" not in self._inner:
             raise ConfigError(f"Parameter 'attention' must take an attention_mask, which {attention!r} does not")
+        self._mask_names = [name for name in ("mask", *(f"{x}_mask" for x in self._inner)) if name in self._inner]
 
     @classmethod
     def from_file(cls, path: str | PathLike[str], key: str | None = None, **options: Any) -> MaskedAttention:
@@ -92,14 +93,8 @@ class MaskedAttention(AttentionLayer):
 
     def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
         """Build the layer inside."""
-        shapes = [shape for shape in (query_shape, value_shape, key_shape) if shape is not None]
         if not self.attention.built:
-            self.attention.build(*(shapes if len(shapes) == 1 or not self._takes_list else [shapes]))
-
-    @property
-    def _takes_list(self) -> bool:
-        """Whether several inputs go in as a list."""
-        return self._inner[0] == "inputs"
+            self.attention.build(*self._given(query_shape, value_shape, key_shape))
 
     def call(
         self,
@@ -128,29 +123,30 @@ class MaskedAttention(AttentionLayer):
             key_mask: with the key.
             mask: the same as `query_mask`.
         """
-        inputs = [x for x in (query, value, key) if x is not None]
-        masks = [query_mask if mask is None else mask, value_mask, key_mask][: len(inputs)]
-        options = self._options(training, return_attention_scores)
-        options["attention_mask"] = self._allowed(inputs, attention_mask)
-        if len(inputs) > 1 and self._takes_list:
-            inputs, masks = [inputs], [masks if any(m is not None for m in masks) else None]
-        names = (
-            ["mask", *[f"{name}_mask" for name in self._inner[1:]]]
-            if self._takes_list
-            else [f"{n}_mask" for n in self._inner]
+        inputs = self._given(query, value, key)
+        masks = query_mask if mask is None else mask, value_mask, key_mask
+        return self.attention(
+            *inputs,
+            attention_mask=self._allowed(inputs, attention_mask),
+            **dict(zip(self._mask_names, masks, strict=False)),
+            **self._options(training, return_attention_scores),
         )
-        options.update(
-            {name: m for name, m in zip(names, masks, strict=False) if m is not None and name in self._inner}
-        )
-        return self.attention(*inputs, **options)
 
     def compute_output_spec(self, query: Any, value: Any = None, key: Any = None, **options: Any) -> Any:
         """That of the layer inside, without a mask: lengths may be unknown here, or made up."""
-        inputs = [x for x in (query, value, key) if x is not None]
-        inputs = [inputs] if len(inputs) > 1 and self._takes_list else inputs
-        return self.attention.compute_output_spec(
-            *inputs, **self._options(None, options.get("return_attention_scores", False))
-        )
+        inputs = self._given(query, value, key)
+        scores = options.get("return_attention_scores", False)
+        return self.attention.compute_output_spec(*inputs, **self._options(None, scores))
+
+    def _given(self, *inputs: Any) -> list[Any]:
+        """Those that are not None."""
+        given, most = [x for x in inputs if x is not None], len(self._mask_names)
+        if len(given) > most:
+            raise ConfigError(
+                f"{type(self).__name__} {self.name!r} takes at most as many inputs as its "
+                f"{type(self.attention).__name__}, {most}, got {len(given)}"
+            )
+        return given
 
     def _options(self, training: bool | None, scores: bool) -> dict[str, Any]:
         """What of the call's options the layer inside takes; it says itself that it cannot return weights."""

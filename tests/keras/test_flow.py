@@ -18,7 +18,7 @@ def attention_of_tokens():
         cls = registry.find(name, "attention")
         calls = ways(maskkit.config(f"attention.{name}", **cls.samples[0]))
         alone = [i for i, (ins, _) in enumerate(calls) if len(ins) == 1 and len(ins[0]) == 3]
-        if alone and name != "window":  # its tokens are the pixels of a window
+        if alone:
             yield pytest.param(Probe(cls, cls.samples[0], alone[0]), id=name)
 
 
@@ -44,7 +44,7 @@ def batch_for(probe):
 
 
 def test_there_are_such_layers():
-    assert len(PROBES) >= 9
+    assert len(PROBES) >= 10
 
 
 @pytest.mark.parametrize("probe", PROBES)
@@ -64,7 +64,7 @@ def test_the_mask_arrives_at_the_end(probe):
 
 @pytest.mark.parametrize("probe", [p for p in PROBES if p.values[0].free(p.values[0].ins[0][1]) and p.id != "fnet"])
 def test_more_padding_changes_nothing(probe):
-    """Where the length is free; the transform of fnet is one of the length."""
+    """Where the length is free; but the frequencies of fnet are those of the padded length, by definition."""
     model, tokens = model_with(probe), batch_for(probe)
     longer = np.pad(tokens, ((0, 0), (0, 3)))
     for found, expected in zip(model(longer), model(tokens), strict=True):

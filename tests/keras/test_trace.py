@@ -1,5 +1,8 @@
 """`trace_masks` shows who makes, uses, passes on and loses a mask, and how it is printed."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -79,6 +82,17 @@ def test_a_model_that_carries_the_mask_to_the_end():
         "pool (GlobalAveragePooling1D)  (None, None)  uses it, ends it       -",
     ]
     assert trace.dropped == ()
+
+
+def test_the_page_prints_the_table_that_it_shows(capsys, tmp_path, monkeypatch):
+    """On every backend; and all its snippets run."""
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs/keras-masks.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    namespace = {"__name__": "snippet"}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        exec(compile(code, "docs/keras-masks.md", "exec"), namespace)
+    assert capsys.readouterr().out.startswith(table)
 
 
 @pytest.mark.filterwarnings("ignore:.*does not support masking")
