@@ -26,7 +26,7 @@ test: $(VENV)/test.stamp
 test-slow: $(VENV)/test.stamp
 	$(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS) -m slow
 
-# What is Keras on its other backends; TensorFlow in an environment of its own.
+# What is built on Keras, on its other backends; TensorFlow in an environment of its own.
 test-jax: $(VENV)/test.stamp
 	KERAS_BACKEND=jax XLA_FLAGS="$(QUICK_XLA)" $(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS) $(LAYERS) $(ONLY)
 
