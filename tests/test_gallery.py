@@ -1,4 +1,4 @@
-"""docs/masks.md shows every mask of this repository, as the generator writes it."""
+"""docs/masks.md and docs/strategies.md show every item of this repository, as the generator writes them."""
 
 import runpy
 import xml.etree.ElementTree as ElementTree
@@ -8,46 +8,72 @@ import pytest
 import maskkit
 from maskkit.catalog import entries
 from maskkit.draw.svg import svg
+from maskkit.jepa.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
 
 ROOT = Path(__file__).parent.parent
 GALLERY = runpy.run_path(str(ROOT / "docs" / "gallery.py"))
-FILES = GALLERY["files"]()
-PAGE, *PICTURES = FILES
+KINDS = {"mask": ROOT / "plugins" / "masks", "strategy": ROOT / "plugins" / "jepa"}
+FILES = {kind: GALLERY["files"](kind) for kind in KINDS}
+ITEMS = [(kind, name) for kind in KINDS for name in GALLERY["items"](kind)]
 RUN = "run `make docs-gallery`, and add what it writes"
 
 
-def test_every_mask_plugin_is_in_the_gallery():
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_plugin_is_in_the_gallery(kind):
     """The folders under plugins/ and what is installed from them agree."""
-    names = {path.parent.name for path in ROOT.glob("plugins/masks/*/pyproject.toml")}
-    assert names <= set(GALLERY["masks"]())
-    assert {f"maskkit-mask-{name.replace('_', '-')}" for name in names} <= {entry.provider for entry in entries()}
+    folders = {path.parent for path in KINDS[kind].glob("*/pyproject.toml")}
+    assert {folder.name for folder in folders} <= set(GALLERY["items"](kind))
+    providers = {
+        f"maskkit-{folder.parent.name.removesuffix('s')}-{folder.name.replace('_', '-')}" for folder in folders
+    }
+    assert providers <= {entry.provider for entry in entries()}
 
 
-@pytest.mark.parametrize("name", GALLERY["masks"]())
-def test_a_mask_has_its_row_and_its_picture(name):
-    rows = [line for line in (ROOT / PAGE).read_text(encoding="utf-8").splitlines() if line.startswith(f"| [{name}]")]
+@pytest.mark.parametrize(("kind", "name"), ITEMS)
+def test_an_item_has_its_row_and_its_picture(kind, name):
+    page = ROOT / next(iter(FILES[kind]))
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith(f"| [{name}]")]
     assert len(rows) == 1, RUN
-    for parameter in maskkit.info(name, kind="mask").parameters:
+    for parameter in maskkit.info(name, kind=kind).parameters:
         assert f"`{parameter.name}" in rows[0], RUN
-    picture = ROOT / "docs" / "pictures" / "masks" / f"{name}.svg"
+    picture = ROOT / GALLERY["GALLERIES"][kind].pictures / f"{name}.svg"
     assert f'src="{picture.relative_to(ROOT / "docs").as_posix()}"' in rows[0]
     assert picture.stat().st_size < 30_000
     drawn = ElementTree.parse(picture)
-    assert drawn.findall(".//{http://www.w3.org/2000/svg}path"), "nothing is drawn"
+    shapes = ("path", "g/{http://www.w3.org/2000/svg}rect")  # of masks, of strategies
+    assert any(drawn.findall(f".//{{http://www.w3.org/2000/svg}}{shape}") for shape in shapes), "nothing is drawn"
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_the_page_and_its_pictures_are_up_to_date(path):
+@pytest.mark.parametrize("name", GALLERY["items"]("strategy"))
+def test_the_picture_of_a_strategy_shows_context_and_a_target(name):
+    """The colour of the context, and at least one more that is neither that nor the colour of nothing."""
+    drawn = ElementTree.parse(ROOT / "docs" / "pictures" / "strategies" / f"{name}.svg")
+    colours = {rect.get("fill") for rect in drawn.iterfind(".//{http://www.w3.org/2000/svg}g/*")}
+    assert CONTEXT_COLOUR in colours
+    assert colours - {CONTEXT_COLOUR, NOTHING_COLOUR}
+
+
+@pytest.mark.parametrize(("kind", "path"), [(kind, path) for kind in KINDS for path in FILES[kind]], ids=str)
+def test_the_pages_and_their_pictures_are_up_to_date(kind, path):
     assert (ROOT / path).exists(), RUN
-    assert (ROOT / path).read_text(encoding="utf-8") == FILES[path], RUN
+    assert (ROOT / path).read_text(encoding="utf-8") == FILES[kind][path], RUN
 
 
-def test_there_are_no_pictures_of_masks_that_are_gone():
-    assert {path.relative_to(ROOT) for path in ROOT.glob("docs/pictures/masks/*")} == set(PICTURES), RUN
+@pytest.mark.parametrize("kind", KINDS)
+def test_there_are_no_pictures_of_items_that_are_gone(kind):
+    _, *pictures = FILES[kind]
+    folder = ROOT / GALLERY["GALLERIES"][kind].pictures
+    assert {path.relative_to(ROOT) for path in folder.glob("*")} == set(pictures), RUN
 
 
-def test_the_readme_leads_to_it():
-    assert "(docs/masks.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["docs/masks.md", "docs/jepa.md"])
+def test_the_readme_leads_to_it(page):
+    """To the table of the strategies by way of docs/jepa.md."""
+    assert f"({page})" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_strategies_leads_to_their_table():
+    assert "(strategies.md)" in (ROOT / "docs" / "jepa.md").read_text(encoding="utf-8")
 
 
 def test_the_label_of_an_svg_is_cut_to_its_width():
