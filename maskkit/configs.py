@@ -96,7 +96,8 @@ def _explain(cls: type[Item], field: Field, value: Any, error: Exception) -> str
     if isinstance(error, BaseValidationError):
         inner = "; ".join(transform_error(error, path="", format_exception=lambda exc, _: str(exc)))
         return message(cls, field.name, f"must be {type_words(field.type)} ({inner})", value)
-    return message(cls, field.name, f"must be {type_words(field.type)}", value)
+    rule = getattr(field.attribute.validator, "rule", "") if field.type is Any else ""
+    return message(cls, field.name, rule or f"must be {type_words(field.type)}", value)
 
 
 class Field:

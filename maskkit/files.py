@@ -45,16 +45,23 @@ def read(path: str | PathLike[str]) -> Any:
 
 def parse_text(text: str, suffix: str, name: str) -> Any:
     """Plain data from text in the format of a suffix; duplicate keys are errors in all three."""
-    if suffix == ".toml":
-        return _toml(text, name)
-    return _json(text, name) if suffix == ".json" else _yaml(text, name)
+    read_as = {".toml": _toml, ".json": _json}.get(suffix, _yaml)
+    try:
+        found = read_as(text, name)
+    except RecursionError as error:
+        raise ConfigError(f"{name}: nested too deeply to be read") from error
+    if found is None or found == {}:
+        raise ConfigError(f'{name}: is empty; a config says what it is by its type, such as "type: causal"')
+    return found
 
 
 def _toml(text: str, name: str) -> Any:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: malformed TOML: {error}") from error
+        what, _, line = str(error).removesuffix(")").partition(" (at line ")  # tomllib says it nowhere else
+        where = f", line {line.partition(',')[0]}" if line else ""
+        raise ConfigError(f"{name}{where}: malformed TOML: {what}") from error
 
 
 def _json(text: str, name: str) -> Any:
@@ -80,11 +87,13 @@ def _yaml(text: str, name: str) -> Any:
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             seen = set()
             for key_node, _ in node.value:
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key_node.start_mark)
                 if key_node.value in seen and key_node.tag != "tag:yaml.org,2002:merge":
                     raise yaml.MarkedYAMLError(
                         problem=f"duplicate key {key_node.value!r}", problem_mark=key_node.start_mark
                     )
-                seen.add(key_node.value if isinstance(key_node.value, str) else id(key_node))
+                seen.add(key_node.value)
             return super().construct_mapping(node, deep)
 
     try:

@@ -250,7 +250,7 @@ def contract_problem(cls: Any, kind: str | None = None) -> str:
         return f"{cls.__qualname__} is of kind {getattr(cls, 'kind', None)!r}, not {kind!r}"
     if "__attrs_attrs__" not in vars(cls):
         return f"{cls.__qualname__} is not decorated with @attrs.frozen(kw_only=True)"
-    if cls.__setattr__ is object.__setattr__ or not attrs.fields_dict(cls).keys().isdisjoint({"type", "kind", "name"}):
+    if not attrs.inspect(cls).is_frozen or not attrs.fields_dict(cls).keys().isdisjoint({"type", "kind", "name"}):
         return f"{cls.__qualname__} must be frozen, and no field may be called type, kind or name"
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not name.isidentifier():

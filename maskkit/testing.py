@@ -17,7 +17,8 @@ import pickle
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -32,7 +33,7 @@ from maskkit.errors import ConfigError
 from maskkit.evaluate import materialise, planes, row_count, spans_of
 from maskkit.item import Item
 from maskkit.mask import AttentionMask, Mask, MaskGroup
-from maskkit.registry import registry
+from maskkit.registry import contract_problem, registry
 
 HEAVY = ("jax", "keras", "matplotlib", "tensorflow", "torch", "transformers")
 """What the entry module of a plugin must not import."""
@@ -42,39 +43,68 @@ _MANY_CELLS = 50_000
 
 
 def check_plugin(cls: type[Item], backends: Iterable[str] | None = None) -> None:
-    """Hold a mask class to its contract: its samples, its parameters, its documentation, its import."""
+    """Hold a mask class to its contract: its form, its samples, its parameters, its documentation, its import."""
+    problem = contract_problem(cls, "mask")
+    assert not problem, problem
     assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
     for sample in cls.samples:
-        built = configs.build(cls, sample).build()
+        config = _run(f"{cls.__name__} with the sample {dict(sample)}", configs.build, cls, sample)
+        built = config.build()
         for mask in built if issubclass(cls, MaskGroup) else (built,):
             check_mask(mask, backends)
-        check_round_trip(configs.build(cls, sample))
+        _run(config, check_round_trip, config)
     check_parameters(cls)
     check_light_import(cls.__module__)
 
 
 def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
     """Hold one mask to its contract: against its predicate, on every backend, in the algebra, cut, saved and drawn."""
-    dense = brute_force(mask)
-    _equal(mask.allowed(), dense, mask, "allowed() differs from allows()")
-    check_spans(mask, dense)
-    check_arrays(mask, dense)
+    _run(mask, check_rule, mask)
+    dense = _run(mask, brute_force, mask)
+    for check in (check_spans, check_arrays):
+        _run(mask, check, mask, dense)
     for name in installed_backends() if backends is None else backends:
-        check_backend(mask, dense, name)
-        check_array_fields(mask, dense, name)
-    check_algebra(mask, dense)
-    check_slices(mask, dense)
+        _run(mask, check_backend, mask, dense, name)
+        _run(mask, check_array_fields, mask, dense, name)
+    for check in (check_algebra, check_slices, check_stats):
+        _run(mask, check, mask, dense)
     if isinstance(mask, AttentionMask):
-        check_blocks(mask, dense)
-    check_stats(mask, dense)
-    check_value(mask)
-    check_round_trip(mask)
-    check_pictures(mask)
+        _run(mask, check_blocks, mask, dense)
+    for alone in (check_value, check_round_trip, check_pictures):
+        _run(mask, alone, mask)
+
+
+def _run(subject: Any, check: Callable[..., Any], *args: Any) -> Any:
+    """What a check gives; what a mask raises on the way is a broken promise too, and says whose."""
+    try:
+        return check(*args)
+    except AssertionError:
+        raise
+    except Exception as error:
+        what = check.__name__.replace("_", " ")
+        subject = subject if isinstance(subject, str) else repr(subject)
+        raise AssertionError(f"{subject}: {what}: {type(error).__name__}: {error}") from error
 
 
 def installed_backends() -> list[str]:
     """Of torch, jax and keras, those that are installed."""
     return [name for name in ("torch", "jax", "keras") if find_spec(name)]
+
+
+def check_rule(mask: Mask) -> None:
+    """The shape is one; the predicate answers whole arrays of indices with booleans, and leaves them as they are."""
+    shape = mask.shape
+    good = isinstance(shape, tuple) and all(isinstance(size, int) and size > 0 for size in shape)
+    assert good, f"{mask!r}: shape must be a tuple of positive integers, got {shape!r}"
+    if isinstance(mask, AttentionMask):
+        assert len(shape) in (2, 3), f"{mask!r}: shape must be ([batch,] q_len, kv_len), got {shape}"
+    index = np.meshgrid(*map(np.arange, shape), indexing="ij", sparse=True)
+    given = [axis.copy() for axis in index]
+    answer = np.asarray(mask.allows(*given))
+    assert answer.dtype == np.bool_, f"{mask!r}: allows() must answer with booleans, got {answer.dtype}"
+    np.broadcast_to(answer, shape)
+    same = all(map(np.array_equal, given, index))
+    assert same, f"{mask!r}: allows() changes the index arrays that it is given"
 
 
 def brute_force(mask: Mask) -> npt.NDArray[np.bool_]:
@@ -105,6 +135,7 @@ def check_spans(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
 
 def check_arrays(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
     """`allowed`, `blocked`, `bias` and `numpy.asarray` say the same, each in its words."""
+    _equal(mask.allowed(), dense, mask, "allowed() differs from allows()")
     _equal(np.asarray(mask), dense, mask, "numpy.asarray(mask) is not allowed()")
     _equal(mask.blocked(), ~dense, mask, "blocked() is not the complement of allowed()")
     _equal(mask.allowed(dtype="float32"), dense.astype(np.float32), mask, "allowed(dtype='float32') is wrong")
@@ -160,6 +191,11 @@ def _check_nothing_is_read(mask: Any, fields: dict[str, Any]) -> None:
 def _on_grid(mask: Mask, library: Any) -> Any:
     """The predicate itself, on all indices of one library."""
     allowed = materialise(mask, lambda size: library.arange(size, None))
+    index = library.arange(1, None)
+    assert isinstance(allowed, type(index)), (
+        f"{mask!r}: allows() turns {type(index).__name__} indices into {type(allowed).__name__}; write it with "
+        "operators and maskkit.take alone"
+    )
     return _to_numpy(library.where(allowed, mask.shape, 1, 0, "bool"))
 
 
@@ -238,8 +274,12 @@ def check_round_trip(item: Item) -> None:
 
     saved = trees.to_dict(item)
     assert json.loads(json.dumps(saved)) == saved, f"{item!r}: to_dict is not plain data: {saved!r}"
+    again: Any = None
     if registered(item):
-        assert trees.from_dict(saved) == item, f"{item!r} does not survive to_dict and from_dict"
+        again = trees.from_dict(saved)
+    elif "type" in saved:  # not installed: no name to find it by
+        again = configs.build(type(item), {name: value for name, value in saved.items() if name != "type"})
+    assert again in (None, item), f"{item!r} does not survive to_dict and from_dict"
 
 
 def registered(item: Item) -> bool:
@@ -272,20 +312,22 @@ def check_parameters(cls: type[Item]) -> None:
             _refused(cls, rest, f"a missing {parameter.name}")
         if parameter.type == "an integer":
             for bad in (True, 2.5, "7"):
-                _refused(cls, {**sample, parameter.name: bad}, f"{parameter.name}={bad!r}")
+                wrong = {**sample, parameter.name: bad}
+                _refused(cls, wrong, f"{parameter.name}={bad!r}")
+                words = f"{cls.__name__}({parameter.name}={bad!r}) is accepted; give the field a validator"
+                _raises(ConfigError, words, partial(cls, **wrong))
             if isinstance(sample.get(parameter.name), int):
                 configs.build(cls, {**sample, parameter.name: np.int64(sample[parameter.name])})
 
 
 def check_light_import(module: str) -> None:
     """In a fresh interpreter, the plugin's entry module imports none of the heavy libraries."""
-    package = module.partition(".")[0]
-    code = f"import sys, {package}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if run.returncode == 0:  # a class defined in a test module cannot be imported from elsewhere
         heavy = run.stdout.split()
         assert not heavy, (
-            f"importing {package} imports {', '.join(heavy)}; import them inside the method that needs them"
+            f"importing {module} imports {', '.join(heavy)}; import them inside the method that needs them"
         )
 
 

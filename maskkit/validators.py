@@ -80,8 +80,20 @@ def is_number(value: Any) -> bool:
     return bool(value == value)
 
 
-positive = Rule("must be positive", lambda value: value > 0, number=True)
-non_negative = Rule("must not be negative", lambda value: value >= 0, number=True)
+_MOST = 2**62
+"""Sums and differences of two such integers still are 64-bit integers."""
+
+
+def _fits(value: Any) -> bool:
+    return not is_integer(value) or value < _MOST
+
+
+def _too_large(value: Any) -> str:
+    return "" if _fits(value) else "; integers must be less than 2**62"
+
+
+positive = Rule("must be positive", lambda value: value > 0 and _fits(value), number=True, hint=_too_large)
+non_negative = Rule("must not be negative", lambda value: value >= 0 and _fits(value), number=True, hint=_too_large)
 probability = Rule("must be in [0, 1]", lambda value: 0 <= value <= 1, number=True)
 rate = Rule("must be between 0.0 and 1.0", lambda value: 0 <= value <= 1, number=True)
 odd = Rule("must be odd and positive", lambda value: value > 0 and value % 2 == 1, number=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -219,6 +220,9 @@ def test_check_validates_a_file(cli, tmp_path):
         (["render", "causal", "--seq-len", "4", "-o", "mask.gif"], 1, "unknown suffix '.gif'; use one of .png"),
         (["render", "causal", "--seq-len", "4", "-o", "/no/such/folder/mask.png"], 1, "No such file or directory"),
         (["render", "causal", "--seq-len", "4", "-o", "/no/such/folder/mask.npy"], 1, "No such file or directory"),
+        (["render", "causal", "--seq-len", "4", "-o", "/no/such/folder/mask.json"], 1, "No such file or directory"),
+        (["render", "causal", "--seq-len", "4", "-o", "/proc/mask.svg"], 1, "/proc/mask.svg: "),
+        (["check", "."], 1, "unknown suffix ''; use .yaml"),
         (["render", "causal", "--seq-len", "1000000", "-o", "mask.npy"], 1, "the limit is 8.0 GiB"),
         (["render", "global_local", "--seq-len", "4", "--sliding-window", "2", "-o", "x.npy"], 1, "use .npz"),
         (["show", "causl"], 1, "did you mean 'causal'"),
@@ -268,14 +272,30 @@ def test_version_and_help(cli):
         assert f"\n  {command} " in out
 
 
-def test_tables_honour_no_color():
-    """On a terminal the table is rich's; without colour where NO_COLOR asks for it."""
+def on_a_terminal(*args, **env):
+    """What a terminal shows."""
     import pty
 
     main, child = pty.openpty()
-    env = {**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "200"}
-    subprocess.run([sys.executable, "-m", "maskkit", "list", "causal"], stdout=child, env=env, check=True)
+    env = {**os.environ, "TERM": "xterm-256color", **env}
+    subprocess.run([sys.executable, "-m", "maskkit", *args], stdout=child, env=env, check=True)
     os.close(child)
     shown = os.read(main, 10_000).decode()
+    os.close(main)
+    return shown
+
+
+def test_tables_honour_no_color():
+    """On a terminal the table is rich's; without colour where NO_COLOR asks for it."""
+    shown = on_a_terminal("list", "causal", NO_COLOR="1", COLUMNS="200")
     assert "Causal: a query sees itself" in shown
     assert "\x1b[3" not in shown
+
+
+def test_tables_fit_a_narrow_terminal():
+    """The columns of an item come one under the other where they would be too narrow to read."""
+    shown = on_a_terminal("list", "banded", COLUMNS="40")
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()]
+    assert lines[:2] == ["banded", "  kind: mask"]
+    assert "  provider: maskkit-mask-banded" in lines
+    assert max(map(len, lines)) <= 40

@@ -104,6 +104,13 @@ def test_values_out_of_range_use_the_known_words():
     )
 
 
+def test_integers_beyond_64_bits_are_out_of_range():
+    text = message_of(maskkit.create, "sliding_window", seq_len=4, window_size=2**62)
+    assert text == f"window_size must be positive, got {2**62}; integers must be less than 2**62"
+    largest = maskkit.create("sliding_window", seq_len=4, window_size=2**62 - 1)
+    np.testing.assert_array_equal(largest, maskkit.create("causal", seq_len=4))
+
+
 def test_unknown_parameters_say_the_nearest():
     text = message_of(maskkit.create, "sliding_window", seq_len=8, windw_size=3, window_size=2)
     assert (
@@ -128,6 +135,8 @@ def test_bad_arrays_are_described_not_printed():
     text = message_of(maskkit.create, "padding", padding_mask=np.zeros((0, 5), bool))
     assert text.endswith("got an array of shape (0, 5) and dtype bool; no axis may be empty")
     assert "must be a boolean array" in message_of(maskkit.create, "padding", padding_mask="yes")
+    ragged = message_of(maskkit.create, "padding", padding_mask=[[True], [True, False]])
+    assert ragged == "padding_mask must be a boolean array with 2 axes, got [[True], [True, False]]"
     assert "must be a boolean array" in message_of(maskkit.create, "padding", padding_mask=[[0, 1]])
 
 
@@ -298,7 +307,10 @@ def test_files_of_three_formats(tmp_path, suffix):
         (".yaml", "type: causal\nseq_len: [8\n", "line 3"),
         (".yaml", "type: causal\nseq_len: 8\nseq_len: 9\n", "line 3: malformed YAML: duplicate key 'seq_len'"),
         (".yaml", "type: !!python/object/apply:os.system [ls]\n", "line 1"),
-        (".toml", 'type = "causal"\nseq_len = = 8\n', "line 2"),
+        (".yaml", "type: causal\n? [1, 2]\n: 3\n", "line 2: malformed YAML: a key must be a word"),
+        (".toml", 'type = "causal"\nseq_len = = 8\n', "line 2: malformed TOML: Invalid value"),
+        (".toml", "type = ", "malformed TOML: Invalid value"),
+        (".json", '{"type": ', "line 1: malformed JSON"),
         (".json", '{"type": "causal",\n "seq_len": }', "line 2"),
         (".json", '{"type": "causal", "type": "banded"}', "duplicate key 'type'"),
     ],
@@ -316,6 +328,15 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "cannot be read: No such file" in message_of(maskkit.load, tmp_path / "x.json")
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
     assert "not UTF-8" in message_of(maskkit.load, tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".toml", ".json"])
+def test_files_that_are_empty_or_nested_too_deeply(tmp_path, suffix):
+    path = tmp_path / f"odd{suffix}"
+    path.write_text("{}" if suffix == ".json" else "")
+    assert message_of(maskkit.load, path).startswith(f"{path}: is empty; a config says")
+    path.write_text(("a = " if suffix == ".toml" else "") + "[" * 100_000)
+    assert message_of(maskkit.load, path) == f"{path}: nested too deeply to be read"
 
 
 def test_problems_in_a_file_name_the_file(tmp_path):

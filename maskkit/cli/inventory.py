@@ -250,17 +250,35 @@ def _print_table(rows: Sequence[dict[str, Any]], columns: list[str], always: tup
     if "status" not in always and any(row.get("status", "ok") != "ok" for row in rows):
         columns = [*columns, "status"]
     if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold", no_wrap=column in ("name", "parameter", "full_name"))
-        for row in rows:
-            table.add_row(*(str(row[column]) for column in columns))
-        Console().print(table)
+        _print_on_terminal(rows, columns)
         return
     lines = [columns, *([str(row[column]) for column in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+_LEAST = 10
+"""Characters that a column needs to be read; narrower terminals get the cells one under the other."""
+
+
+def _print_on_terminal(rows: Sequence[dict[str, Any]], columns: list[str]) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    first, *others = columns
+    if max(len(str(row[first])) for row in rows) + (_LEAST + 2) * len(others) > console.width:
+        for row in rows:
+            console.print(f"[bold]{row[first]}[/bold]")
+            for column in others:
+                if row[column] != "":
+                    console.print(Padding(f"{column}: {row[column]}", (0, 0, 0, 2)), markup=False)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == first)
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    console.print(table)

@@ -162,6 +162,19 @@ def losses():
     return numbers[:, 1:4], numbers[:, 4:]
 
 
+def test_the_page_states_the_ends_of_ten_seeds(losses):
+    header, *rows = csv.reader((ROOT / "docs/pictures/arithmetic_seeds.csv").read_text().splitlines())
+    assert header == ["seed", "masked", "unmasked"]
+    seeds, masked, unmasked = np.array(rows, float).T
+    np.testing.assert_array_equal(np.stack([masked[:3], unmasked[:3]]), [runs[-1] for runs in losses])
+    assert seeds[masked >= unmasked].tolist() == [8]
+    words = (
+        f"nine end lower with the mask, in the mean at {masked.mean():.2f} against {unmasked.mean():.2f}; "
+        f"seed 8 ends at {masked[8]:.2f} with it and {unmasked[8]:.2f} without"
+    )
+    assert words in PAGE
+
+
 def test_the_page_states_the_losses_of_the_table(example, losses):
     masked, unmasked = losses
     stated = [line.strip("| ").split(" | ") for line in re.findall(r"^\| \d+ \|.*$", PAGE, re.MULTILINE)]

@@ -1,0 +1,138 @@
+"""The conformance kit catches what it is there to catch, and says so in words that name the mask."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+from attrs import define, field, frozen
+from maskkit import AttentionMask, Spans, positive
+from maskkit.mask import Mask
+from maskkit.testing import check_light_import, check_plugin
+
+DOC = """Query q may see keys 0..q.
+
+    Attributes:
+        seq_len: number of tokens.
+        extra: what else there is.
+"""
+
+
+FROZEN = frozen(kw_only=True)
+COUNT = itertools.count()
+
+
+class Good(AttentionMask):
+    """A causal mask without its decorator: `make` changes a part of it and decorates the rest."""
+
+    __doc__ = DOC
+    __annotations__ = {"seq_len": int}
+    name = "good"
+    samples = ({"seq_len": 6},)
+    seq_len = field(validator=positive)
+
+    def allows(self, q, k):
+        return k <= q
+
+    def spans(self, q):
+        return Spans.interval(0, q + 1)
+
+
+def make(decorate=FROZEN, extra=None, **changes):
+    """The good mask with changes, under a name by which pickle finds it; `extra` is one more field."""
+    more = {"extra": extra} if extra is not None else {}
+    body = {**vars(Good), **more, **changes, "__module__": __name__, "__qualname__": f"Made{next(COUNT)}"}
+    body["__annotations__"] = Good.__annotations__ | dict.fromkeys(more, list)
+    body = {key: value for key, value in body.items() if key not in ("__dict__", "__weakref__")}
+    cls = decorate(type(body["__qualname__"], (AttentionMask,), body))
+    globals()[cls.__name__] = cls
+    return cls
+
+
+def no_spans(self, q):
+    return None
+
+
+def changes_its_indices(self, q, k):
+    q += 1
+    return k < q
+
+
+def whole_rows(self, key):
+    """A view that forgets steps of rows."""
+    return Mask.__getitem__(self, (..., key[-1]))
+
+
+def in_another_order(self, q):
+    return Spans.interval(0, np.sort(q) + 1)
+
+
+def test_the_kit_passes_what_is_right():
+    check_plugin(make(), backends=["torch"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        # the rule and its spans
+        ({"allows": lambda self, q, k: k < q}, r"spans\(\) differs from allows\(\), first at \(0, 0\): True instead"),
+        ({"spans": lambda self, q: Spans.interval(0, q + 2)}, r"spans\(\) differs from allows\(\), first at \(0, 1\)"),
+        ({"spans": in_another_order}, r"spans\(\) differs from allows\(\)"),
+        ({"spans": lambda self, q: 1 / 0}, "check spans: ZeroDivisionError"),
+        ({"spans": lambda self, q: [(0, 1)]}, "check spans: AttributeError: 'list' object"),
+        ({"spans": no_spans, "cover": lambda self, q: Spans.interval(0, q)}, r"allowed\(\) differs from allows\(\)"),
+        ({"allows": lambda self, q, k: k <= q and k >= 0}, "check rule: ValueError: The truth value of an array"),
+        ({"allows": lambda self, q, k: (k <= q) * 1}, r"allows\(\) must answer with booleans, got int64"),
+        ({"allows": changes_its_indices}, r"allows\(\) changes the index arrays"),
+        ({"allows": lambda self, q, k: (k <= q) ^ (random.random() < 0.5)}, "differs from"),
+        # the shape
+        ({"shape": property(lambda self: [6, 6])}, r"shape must be a tuple of positive integers, got \[6, 6\]"),
+        ({"shape": property(lambda self: (6.0, 6))}, r"got \(6.0, 6\)"),
+        ({"shape": property(lambda self: (0, 6))}, r"got \(0, 6\)"),
+        ({"shape": property(lambda self: (6,))}, r"shape must be \(\[batch,\] q_len, kv_len\), got \(6,\)"),
+        ({"shape": property(lambda self: self.length)}, "no attribute 'length'"),
+        # the value
+        ({"decorate": define(kw_only=True)}, "must be frozen"),
+        ({"decorate": lambda cls: cls}, "not decorated with @attrs.frozen"),
+        ({"decorate": frozen(kw_only=True, eq=False)}, "a copy is not equal"),
+        ({"__hash__": lambda self: id(self)}, "a copy has another hash"),
+        ({"extra": field(factory=list)}, "check value: TypeError: unhashable type: 'list'"),
+        ({"seq_len": field(converter=lambda value: value + 1, validator=positive)}, "does not survive to_dict"),
+        # the class
+        ({"name": "two words"}, "needs a class attribute name, an identifier, got 'two words'"),
+        ({"samples": ()}, "needs samples"),
+        ({"samples": ({"seq_len": -1},)}, "with the sample {'seq_len': -1}: build: .* must be positive"),
+        ({"samples": ({"seq_len": 1000},)}, "has 1000000 cells, too many"),
+        ({"seq_len": field()}, r"\(seq_len=True\) is accepted; give the field a validator"),
+        ({"__doc__": None}, "needs a docstring"),
+        ({"__doc__": "Query q may see keys 0..q."}, "Attributes say nothing of 'seq_len'"),
+        # what it shows
+        ({"text": lambda self, width: "x" * 61}, "is wider than 60"),
+        ({"_repr_svg_": lambda self: "<svg>"}, "check pictures: ParseError"),
+        ({"allowed": lambda self, *args, **kwargs: ~Mask.allowed(self, *args, **kwargs)}, r"allowed\(\) differs"),
+        ({"blocked": Mask.allowed}, r"blocked\(\) is not the complement"),
+        ({"__invert__": lambda self: self}, "~mask is wrong"),
+        ({"__getitem__": whole_rows}, r"mask\[..., .*\] is wrong"),
+        ({"stats": lambda self, block_size=128: (~self).stats(block_size)}, r"stats\(\).allowed is 15, not 21"),
+        ({"blocks": lambda self, block_size=128: (~self).blocks(block_size)}, r"blocks\(1\).dense\(\) is wrong"),
+    ],
+)
+def test_the_kit_says_what_is_wrong(changes, words):
+    cls = make(**changes)
+    with pytest.raises(AssertionError, match=words) as caught:
+        check_plugin(cls, backends=[])
+    assert cls.__name__ in str(caught.value)
+
+
+def test_a_rule_that_leaves_the_array_library_is_caught():
+    with pytest.raises(AssertionError, match="turns Tensor indices into ndarray; write it with operators"):
+        check_plugin(make(allows=lambda self, q, k: np.asarray(k) <= np.asarray(q)), backends=["torch"])
+
+
+def test_a_heavy_import_is_caught(tmp_path, monkeypatch):
+    (tmp_path / "acme_light.py").write_text("import json")
+    (tmp_path / "acme_heavy.py").write_text("import torch")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    check_light_import("acme_light")
+    with pytest.raises(AssertionError, match=r"importing acme_heavy imports torch; import them inside the method"):
+        check_light_import("acme_heavy")
