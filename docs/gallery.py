@@ -46,7 +46,7 @@ Written by `make docs-gallery`; do not edit.""",
 
 Every strategy of this repository, each a distribution of its own; `maskkit show NAME` says more, `maskkit render NAME`
 draws others, and [jepa.md](jepa.md) says how to train with them. In the pictures the context is blue, the targets have
-the other colours, white is in several targets, and black in nothing; the groups of masks that some strategies draw
+the other colours, teal is in several targets, and black in nothing; the groups of masks that some strategies draw
 stand side by side, and so do the frames of a video where they differ.
 
 Written by `make docs-gallery`; do not edit.""",

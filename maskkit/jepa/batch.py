@@ -131,15 +131,19 @@ class MaskBatch:
 
     # -- elsewhere ------------------------------------------------------------------------------------------------
 
-    def rows(self, start: int, stop: int) -> MaskBatch:
-        """The masks of some of the samples, copied."""
+    def rows(self, start: int, stop: int, copy: bool = True) -> MaskBatch:
+        """The masks of some of the samples: copied, or the same memory."""
+
+        def cut(array: Array) -> Any:
+            return array[start:stop].copy() if copy else array[start:stop]
+
         return evolve(
             self,
-            context=self._context[start:stop].copy(),
-            targets=self._targets[start:stop].copy(),
-            sample_keys=self.sample_keys[start:stop].copy(),
-            boxes=None if self.boxes is None else self.boxes[start:stop].copy(),
-            extra={name: array[start:stop].copy() for name, array in self.extra.items()},
+            context=cut(self._context),
+            targets=cut(self._targets),
+            sample_keys=cut(self.sample_keys),
+            boxes=None if self.boxes is None else cut(self.boxes),
+            extra={name: cut(array) for name, array in self.extra.items()},
         )
 
     def on(self, backend: str, device: Any = None) -> MaskBatch:
@@ -227,9 +231,9 @@ class MaskGroups(dict[str, Any]):
     def _each(self, make: Callable[[MaskBatch], Any]) -> MaskGroups:
         return MaskGroups({name: make(batch) for name, batch in self.items()})
 
-    def rows(self, start: int, stop: int) -> MaskGroups:
-        """The masks of some of the samples, copied."""
-        return self._each(lambda batch: batch.rows(start, stop))
+    def rows(self, start: int, stop: int, copy: bool = True) -> MaskGroups:
+        """The masks of some of the samples: copied, or the same memory."""
+        return self._each(lambda batch: batch.rows(start, stop, copy))
 
     def on(self, backend: str, device: Any = None) -> MaskGroups:
         """The same masks in another library, and on a device of it."""

@@ -28,6 +28,7 @@ _STEP = np.uint64(_GOLDEN)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _TWELVE, _TWENTY_SEVEN, _THIRTY, _THIRTY_ONE = map(np.uint64, (12, 27, 30, 31))
 _WORD = 2**64 - 1
+_HALF, _LOW = np.uint64(32), np.uint64(2**32 - 1)
 _TOP, _BELOW_TOP = np.uint64(2**63), np.uint64(2**63 - 1)
 _FIRST_INVERSE, _SECOND_INVERSE = (np.uint64(pow(int(factor), -1, 2**64)) for factor in (_FIRST, _SECOND))
 
@@ -56,13 +57,19 @@ def bits(keys: Bits, first: Any, count: int) -> Bits:
 
     `first` is an integer, or an integer array (B,) where samples use different columns.
     """
+    start, steps = _positions(keys, first, count)
+    return _mix(start[:, None] + steps)
+
+
+def _positions(keys: Bits, first: Any, count: int) -> tuple[Bits, Bits]:
+    """Where in their streams samples are (B,), and how far from there the columns lie (count,)."""
     steps = np.arange(1, count + 1, dtype=np.uint64)
     steps *= _STEP
     if isinstance(first, np.ndarray):
         keys = keys + first.astype(np.uint64) * _STEP
     elif first:
         steps += np.uint64(first * _GOLDEN & _WORD)
-    return _mix(keys[:, None] + steps)
+    return keys, steps
 
 
 def uniform(keys: Bits, first: Any, count: int) -> Floats:
@@ -70,6 +77,15 @@ def uniform(keys: Bits, first: Any, count: int) -> Floats:
     words = bits(keys, first, count)
     words >>= _TWELVE
     return words.astype(np.float64) * 2.0**-52
+
+
+def coarse(keys: Bits, first: Any, count: int) -> Floats:
+    """Numbers in [0, 1), 32 bits fine, to choose among few; two of them take one column. Samples last: (count, B)."""
+    start, steps = _positions(keys, first, (count + 1) // 2)
+    words = _mix(steps[:, None] + start)
+    numbers = np.concatenate([words >> _HALF, words & _LOW]).astype(np.float64)[:count]
+    numbers *= 2.0**-32
+    return numbers
 
 
 def between(keys: Bits, first: Any, count: int, low: npt.ArrayLike, high: npt.ArrayLike) -> Floats:

@@ -193,7 +193,7 @@ def _colour(code: int) -> str:
     special = {
         _BLANK: NOTHING_COLOUR,
         _CONTEXT: CONTEXT_COLOUR,
-        _SEVERAL: "#ffffff",
+        _SEVERAL: "#007a78",
         _BOTH: "#ff00ff",
         _SPACE: "#ffffff",
     }
@@ -204,7 +204,7 @@ def _colour(code: int) -> str:
 
 
 def plot(batch: MaskBatch, ax: Any = None, sample: int = 0) -> Any:
-    """One sample on matplotlib axes: context blue, targets in colours with their numbers, several at once white."""
+    """One sample on matplotlib axes: context blue, targets in colours with their numbers, several at once teal."""
     if ax is None:
         ax = new_figure((5, 5)).add_subplot()
     planes = scenes(batch, sample)
@@ -340,9 +340,11 @@ def level_panels(masks: Mapping[str, Any], grid: Grid, sample: int, size: Sequen
 
 
 def level_overlays(masks: Mapping[str, Any], grid: Grid, sample: int, size: Sequence[float], path: Any = None) -> Any:
-    """One sample, a panel for each level: context and targets."""
+    """One sample, a panel for each level: context and targets, and a legend."""
     drawn = new_figure(size)
     drawn.suptitle("context and targets of each level")
-    for ax, (name, level) in zip(drawn.subplots(1, len(masks), squeeze=False)[0], masks.items(), strict=True):
-        plot(from_arrays(level["context"], level["targets"], grid), ax, sample).set_title(name)
+    batches = {name: from_arrays(level["context"], level["targets"], grid) for name, level in masks.items()}
+    for ax, (name, batch) in zip(drawn.subplots(1, len(masks), squeeze=False)[0], batches.items(), strict=True):
+        plot(batch, ax, sample).set_title(name)
+    _write_legend(drawn, kinds((batch, sample) for batch in batches.values()))
     return saved(drawn, path)

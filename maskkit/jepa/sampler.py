@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,8 +17,8 @@ from maskkit.validators import is_integer
 
 _CHUNK = 2048
 """Samples that are drawn at a time: larger batches fall out of the processor's cache."""
-_AHEAD = 1024
-"""Samples that calls for small batches draw at once."""
+_AHEAD, _AHEAD_BYTES = 1024, 8 * 2**20
+"""Samples that calls for small batches draw at once, and the bytes of masks; a batch that is kept keeps them all."""
 
 
 class Sampler:
@@ -41,7 +42,7 @@ class Sampler:
     least_target: int = 1
     reads_ahead: bool = True
     takes: tuple[str, ...] = ()
-    _ahead: tuple[int, Any] | None = None
+    _ahead: tuple[int, int, Any] | None = None
 
     def __init__(self, config: Strategy | None = None, /, **params: Any) -> None:
         self.config: Any = build(self.config_class, params) if config is None else config
@@ -127,13 +128,23 @@ class Sampler:
 
     def _next(self, size: int, given: Mapping[str, Any]) -> Any:
         """The masks at the cursor; small batches are cut from many samples drawn at once, which only saves time."""
-        start, stop = self.cursor, self.cursor + size
-        if given or not self.reads_ahead or size >= _AHEAD:
-            return self.sample(range(start, stop), step=self.calls, **given)
-        first, many = self._ahead or (0, None)
-        if many is None or not first <= start <= stop <= first + _AHEAD:
-            first, many = self._ahead = start, self.sample(range(start, start + _AHEAD), step=self.calls)
-        return many.rows(start - first, stop - first)
+        start = self.cursor
+        if given or not self.reads_ahead or size > self._most_ahead // 2:
+            return self.sample(range(start, start + size), step=self.calls, **given)
+        ahead = self._ahead
+        if ahead is None or ahead[0] != start or ahead[1] + size > self._most_ahead:
+            ahead = start, 0, self.sample(range(start, start + self._most_ahead), step=self.calls)
+        _, row, many = ahead
+        self._ahead = start + size, row + size, many  # rows are given out once: their owner may write into them
+        return many.rows(row, row + size, copy=False)
+
+    @cached_property
+    def _most_ahead(self) -> int:
+        """How many samples calls draw at once."""
+        one = self.sample(0)
+        parts = one.values() if isinstance(one, dict) else [one]
+        size: int = sum(array.nbytes for part in parts for array in part.arrays)
+        return max(1, min(_AHEAD, _AHEAD_BYTES // size))
 
     def example(self, size: int) -> dict[str, Any]:
         """What `sample` must be given besides ids, made up for so many samples; most strategies need nothing."""

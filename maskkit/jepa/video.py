@@ -1,7 +1,7 @@
 """Drawing the blocks of a clip: boxes of some slots of time and a rectangle of patches, and what is in any of them.
 
-The blocks of a sample have one size, and lie anywhere, also over each other. A rectangle is the AND of two rows of a
-table, the patches of its rows and those of its columns, a bit a patch; the blocks together are the OR of them.
+The blocks of a sample have one size, and lie anywhere, also over each other. A table holds the patches of the block of
+each size at each place, a bit a patch; the blocks together are the OR of its rows.
 
 **Why it ends.** A sample sets its blocks down at most `max_attempts` times; if they never leave enough of the clip,
 they are all put where the first one was. A single block leaves enough: that is checked for the largest when the request
@@ -11,23 +11,24 @@ is made.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 from maskkit.errors import ConfigError
 from maskkit.jepa.attempts import first_success
-from maskkit.jepa.counter import Bits, Bools, Ints, bits, uniform
-from maskkit.jepa.grid import paint, shown
+from maskkit.jepa.counter import Bits, Bools, Floats, Ints, coarse
+from maskkit.jepa.grid import block_places, shown
 from maskkit.jepa.placements import pack
+from maskkit.jepa.rectangles import intervals, rectangle_words, unpack
 from maskkit.jepa.sizes import Range, down
 
-_HALF, _LOW = np.uint64(32), np.uint64(2**32 - 1)
-_TABLE_BYTES = 16 * 2**20
-"""The most that a table of rows or columns may take; on larger grids blocks are painted one by one."""
-_SIZE_COLUMNS = 3
+_TABLE_BYTES = 2**22
+"""The most that the table of places may take; where there are more, blocks are made one by one."""
+_CHUNK = 512
+"""Samples whose booleans are written at a time, to stay in the processor's cache."""
+_SIZE_COLUMNS = 2
 
 
 @frozen(kw_only=True)
@@ -83,6 +84,11 @@ class VideoRequest:
         """Tokens of the smallest block."""
         return self.least_slots * min(h * w for h, w in self._rectangles(self.spatial_scale[0]))
 
+    def sizes(self) -> list[tuple[int, int]]:
+        """All heights and widths between the least and the greatest that a block may have."""
+        heights, widths = zip(*(s for scale in self.spatial_scale for s in self._rectangles(scale)), strict=True)
+        return list(product(range(min(heights), max(heights) + 1), range(min(widths), max(widths) + 1)))
+
     def _rest(self, scale: float) -> int:
         """The tokens that the largest block of a scale leaves in the first slots, wherever it is."""
         area = max(h * w for h, w in self._rectangles(scale))
@@ -117,9 +123,21 @@ class VideoBlocks:
         self.still = request.least_slots == request.slots == slots  # all slots are alike
         self._patches = height * width
         self._most = np.array(request.grid)[:, None]
-        self._rows, self._columns = _tables(height, width)
         self._whole = pack(np.ones((1, self._patches), np.bool_))
-        self._times = np.where(_intervals(slots), np.uint64(2**64 - 1), np.uint64(0))
+        self._times = np.where(intervals(slots), np.uint64(2**64 - 1), np.uint64(0))
+        self._table, self._starts = self._tabulate()
+
+    def _tabulate(self) -> tuple[Bits | None, Ints]:
+        """The patches of blocks, size by size and place by place, and where the places of `height, width` begin."""
+        _, height, width = self.request.grid
+        sizes = self.request.sizes()
+        counts = [(height + 1 - h) * (width + 1 - w) for h, w in sizes]
+        starts = np.zeros((height + 1, width + 1), np.int64)
+        if sum(counts) * self._whole.nbytes > _TABLE_BYTES:
+            return None, starts
+        starts[tuple(zip(*sizes, strict=True))] = np.cumsum([0, *counts[:-1]])
+        boxes = np.concatenate([block_places((height, width), h, w) for h, w in sizes])
+        return rectangle_words((height, width), *boxes.T), starts
 
     def draw(self, keys: Bits, outside: Bools, inside: Bools) -> None:
         """Write what is in no block, and what is in any, of the samples with these keys: both (B, T, H * W).
@@ -131,92 +149,63 @@ class VideoBlocks:
             len(keys),
             lambda rows, numbers: self._attempt(keys[rows], sizes[:, rows], numbers),
             self.request.max_attempts,
-            lambda rows: self._union(*self._set_down(keys[rows], sizes[:, rows], np.zeros_like(rows), 1)),
+            lambda rows: self._union(keys[rows], sizes[:, rows], np.zeros_like(rows), 1),
             likely=True,
         )
-        octets = words.astype("<u8", copy=False).view(np.uint8)
-        cells = np.unpackbits(octets, axis=-1, count=self._patches, bitorder="little").view(np.bool_)
-        inside[:], outside[:] = cells, ~cells  # a single slot stands for all
+        for start in range(0, len(keys), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            cells = unpack(words[part], self._patches)
+            inside[part], outside[part] = cells, ~cells  # a single slot stands for all
 
-    def _sizes(self, keys: Bits) -> Ints:
-        """Slots, height and width of the blocks of each sample: (3, B)."""
+    def _sizes(self, keys: Bits) -> Floats:
+        """Slots, height and width of the blocks of each sample, whole numbers: (3, B)."""
         asked = self.request
+        ranges = asked.temporal_scale, asked.spatial_scale, asked.aspect
         share, area, aspect = (
-            low + (high - low) * chance
-            for (low, high), chance in zip(
-                (asked.temporal_scale, asked.spatial_scale, asked.aspect),
-                uniform(keys, 0, _SIZE_COLUMNS).T,
-                strict=True,
-            )
+            low if low == high else low + (high - low) * chance
+            for (low, high), chance in zip(ranges, coarse(keys, 0, 3), strict=True)
         )
-        area *= self._patches
-        numbers: Ints = np.rint([share * asked.grid[0], np.sqrt(area * aspect), np.sqrt(area / aspect)]).astype(
-            np.int64
-        )
-        np.maximum(numbers, 1, out=numbers)
-        np.minimum(numbers, self._most, out=numbers)
-        return numbers
+        sizes = np.empty((3, len(keys)))
+        sizes[0] = share * asked.grid[0]
+        sizes[1] = np.sqrt(area * self._patches * aspect)
+        sizes[2] = area * self._patches / sizes[1]
+        np.rint(sizes, out=sizes)
+        np.maximum(sizes, 1, out=sizes)
+        np.minimum(sizes, self._most, out=sizes)
+        return sizes
 
-    def _attempt(self, keys: Bits, sizes: Ints, numbers: Ints) -> tuple[Bits, Bools]:
+    def _attempt(self, keys: Bits, sizes: Floats, numbers: Ints) -> tuple[Bits, Bools]:
         """What is in the blocks (R, T or 1, words), and whether they leave enough, for attempts with these numbers."""
-        union = self._union(*self._set_down(keys, sizes, numbers, self.request.count))
-        taken = np.bitwise_count(union).sum(axis=(1, 2), dtype=np.int64)
+        union = self._union(keys, sizes, numbers, self.request.count)
+        taken = (np.bitwise_count(union) @ np.ones(union.shape[2])).sum(axis=1)
         rest = union.shape[1] * self._patches - taken
         return union, rest * (self.request.grid[0] if self.still else 1) >= self.request.min_rest
 
-    def _set_down(self, keys: Bits, sizes: Ints, numbers: Ints, count: int) -> tuple[Bits, Bits | None]:
-        """The first `count` blocks of attempts: patches (count, R, words), and slots (count, R, T) as full words."""
-        slots, height, width = self.request.grid
+    def _union(self, keys: Bits, sizes: Floats, numbers: Ints, count: int) -> Bits:
+        """What is in any of the first `count` blocks of attempts: (R, T or 1, words)."""
+        slots = self.request.grid[0]
         first: Any = _SIZE_COLUMNS + numbers * (2 * self.request.count)
-        top, left = _two_of(bits(keys, first, count).T, height + 1 - sizes[1], width + 1 - sizes[2])
-        patches = self._cells(top, left, sizes)
+        patches = self._set_down(coarse(keys, first, count), sizes)
         if self.still:
-            return patches, None
-        start = (uniform(keys, first + self.request.count, count).T * (slots + 1 - sizes[0])).astype(np.int64)
-        return patches, self._times.take(start * (slots + 1) + sizes[0], axis=0)
-
-    def _cells(self, top: Ints, left: Ints, sizes: Ints) -> Bits:
-        """The patches of rectangles, a bit each: (count, R, words)."""
-        _, height, width = self.request.grid
-        if self._rows is None or self._columns is None:
-            boxes = np.stack(np.broadcast_arrays(top, left, sizes[1], sizes[2]), axis=-1)
-            return pack(paint(boxes, (height, width)))
-        patches: Bits = self._rows.take(top * (height + 1) + sizes[1], axis=0)
-        patches &= self._columns.take(left * (width + 1) + sizes[2], axis=0)
-        return patches
-
-    def _union(self, patches: Bits, times: Bits | None) -> Bits:
-        """What is in any block: (R, T or 1, words)."""
-        if times is None:
             still: Bits = np.bitwise_or.reduce(patches, axis=0)[:, None]
             return still
-        union = np.zeros((patches.shape[1], self.request.grid[0], patches.shape[2]), np.uint64)
-        for block, when in zip(patches, times, strict=True):
-            union |= block[:, None] & when[:, :, None]
+        when = np.floor(coarse(keys, first + self.request.count, count) * (slots + 1 - sizes[0]))
+        times = self._times.take((when * (slots + 1) + sizes[0]).astype(np.int64), axis=0)
+        union = np.zeros((len(keys), slots, patches.shape[2]), np.uint64)
+        for block, time in zip(patches, times, strict=True):
+            union |= block[:, None] & time[:, :, None]
         union[:, self.request.slots :] = self._whole
         return union
 
-
-def _two_of(words: Bits, one: Ints, other: Ints) -> tuple[Ints, Ints]:
-    """Two random integers below `one` and `other` out of each word."""
-    high = (words >> _HALF) * one.astype(np.uint64) >> _HALF
-    low = (words & _LOW) * other.astype(np.uint64) >> _HALF
-    return high.astype(np.int64), low.astype(np.int64)
-
-
-@lru_cache(maxsize=8)
-def _tables(height: int, width: int) -> tuple[Bits | None, Bits | None]:
-    """The patches of `count` rows from `start` on, at `start * (height + 1) + count`; of columns likewise."""
-    places = max(height * (height + 1), width * (width + 1))
-    if places * height * width > 8 * _TABLE_BYTES:
-        return None, None
-    rows, columns = _intervals(height), _intervals(width)
-    return pack(rows.repeat(width, axis=1)), pack(np.tile(columns, height))
-
-
-def _intervals(size: int) -> Bools:
-    """(size * (size + 1), size): row `start * (size + 1) + count` holds `count` positions from `start` on."""
-    start, count = np.divmod(np.arange(size * (size + 1)), size + 1)
-    position = np.arange(size)
-    inside: Bools = (position >= start[:, None]) & (position < (start + count)[:, None])
-    return inside
+    def _set_down(self, chances: Floats, sizes: Floats) -> Bits:
+        """The patches of blocks at the places that numbers in [0, 1) say: (count, R) -> (count, R, words)."""
+        _, height, width = self.request.grid
+        _, h, w = sizes
+        columns = width + 1 - w
+        places = (chances * ((height + 1 - h) * columns)).astype(np.int64)
+        if self._table is None:
+            top, left = np.divmod(places, columns.astype(np.int64))
+            return rectangle_words((height, width), *np.broadcast_arrays(top, left, *sizes[1:].astype(np.int64)))
+        places += self._starts.take((h * (width + 1) + w).astype(np.int64))
+        patches: Bits = self._table.take(places, axis=0)
+        return patches

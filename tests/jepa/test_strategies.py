@@ -174,3 +174,25 @@ def test_a_strategy_without_a_sampler_class_says_what_it_needs():
         _ = Bare().grid
     with pytest.raises(NotImplementedError, match="must define draw"):
         Sampler(Bare()).draw(None, None)
+
+
+def test_what_calls_give_out_belongs_to_the_caller():
+    """Calls share one large draw; writing into a batch changes no other, nor what is drawn after going back."""
+    strategy = maskkit.create("vjepa", seed=0)
+    start = strategy.state_dict()
+    first, second = (strategy(3)["short"].context for _ in range(2))
+    kept = second.clone()
+    first.fill_(True)
+    assert torch.equal(second, kept)
+    strategy.load_state_dict(start)
+    again = strategy(3)["short"].context
+    assert torch.equal(again, strategy.sample(range(3))["short"].context)
+    assert not again.all()
+
+
+@pytest.mark.parametrize("sizes", [(5, 700, 300, 2000, 7, 1100), (513, 512, 511)])
+def test_calls_of_any_sizes_go_on_where_the_last_one_ended(sizes):
+    strategy, start = maskkit.create("ijepa", seed=0), 0
+    for size in sizes:
+        assert torch.equal(strategy(size).targets, strategy.sample(range(start, start + size)).targets)
+        start += size

@@ -230,5 +230,7 @@ def test_figures_have_a_column_for_each_level(tmp_path):
     ]
     combined = generator.visualize_combined_view(masks, save_path=tmp_path / "combined.png")
     assert [ax.get_title() for ax in combined.axes] == ["level_0", "level_1", "level_2"]
+    legend = [text.get_text() for text in combined.legends[0].get_texts()]
+    assert legend == ["context", "targets 1-4", "several targets", "neither"]
     assert (tmp_path / "panels.png").exists()
     assert (tmp_path / "combined.png").exists()

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 from maskkit import ConfigError
-from maskkit.jepa import Blocks, MaskBatch, Sampler, first_success, fork, integers, uniform
+from maskkit.jepa import Blocks, MaskBatch, Sampler, first_success, fork, uniform
 from maskkit.jepa import keys as sample_keys
+from maskkit.jepa.counter import coarse
 from maskkit.jepa.rectangles import rectangle_words, unpack
 
 from . import IJepa
@@ -48,15 +49,16 @@ class IJepaSampler(Sampler):
         chances = uniform(fork(size_keys, _COMPAT_SIZES), 0, 2)
         targets = self._boxes(fork(keys, _COMPAT_CORNERS), 0, count, self._size(0, chances[:, :1]))
         words = self._words(targets)
+        taken = np.zeros((len(keys), count + 1, words.shape[2]), np.uint64)  # by the first 0, 1, .. targets
+        for i in range(count):
+            np.bitwise_or(taken[:, i], words[:, i], out=taken[:, i + 1])
         context_sizes, context_keys = self._size(1, chances[:, 1:]), fork(keys, _COMPAT_CONTEXTS)
 
         def attempt(rows: Any, numbers: Any) -> tuple[Any, Any]:
             """After each `max_attempts` failures one target less is taken out of the context, the last one first."""
-            context = self._words(self._boxes(context_keys[rows], 2 * numbers, 1, context_sizes[rows]))[:, 0]
-            for i in range(count):
-                taken = i < count - numbers // tries
-                context &= ~np.where(taken[:, None], words[rows, i], np.uint64(0))
-            return context, np.bitwise_count(context).sum(axis=1) > self.min_context
+            context = self._words(self._boxes(context_keys[rows], numbers, 1, context_sizes[rows]))[:, 0]
+            context &= ~taken[rows, count - numbers // tries]
+            return context, np.bitwise_count(context) @ np.ones(context.shape[1]) > self.min_context
 
         def whole(rows: Any) -> Any:
             return attempt(rows, np.full(len(rows), count * tries))[0]
@@ -87,6 +89,8 @@ class IJepaSampler(Sampler):
 
     def _boxes(self, keys: Any, first: Any, count: int, size: Any) -> Any:
         """Boxes (B, count, 4) at random corners, of which the last row and the last column are left out."""
-        room = np.array(self.grid) - size
-        corners = integers(keys, first, 2 * count, np.tile(room[:, 0], count)).reshape(-1, count, 2)
-        return np.concatenate([corners, np.broadcast_to(size, corners.shape)], axis=2)
+        extent = size.transpose(2, 1, 0)
+        boxes = np.empty((4, count, len(keys)), np.int64)  # samples last, for speed
+        boxes[:2] = coarse(keys, first, 2 * count).reshape(2, count, -1) * (np.array(self.grid)[:, None, None] - extent)
+        boxes[2:] = extent
+        return boxes.transpose(2, 1, 0)
