@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from maskkit.spans import Column, Spans
 
-Piece = tuple[int, int, int, int, int, int]
-"""First row, rows, lo, hi, and how lo and hi move from row to row."""
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.integer[Any]]
 Comb = tuple[int, int]
 """How many equal pieces stand side by side, and their distance."""
 _SINGLE: Comb = (1, 0)
@@ -40,11 +40,11 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None
     """
     for lead in np.ndindex(*spans.shape[:-1]):
         plane = out[lead]
-        tile = max(_TILE, _TILE_BYTES * len(plane) // max(1, plane.nbytes) // _TILE * _TILE)
-        pieces = [piece for lo, hi in spans for piece in _pieces(lo[lead], hi[lead])]
-        strokes = [s for piece, comb in _combs(pieces) for s in _strokes(*piece, tile, comb)]
-        if len(spans) > 1 or elsewhere is not None:
-            strokes.sort(key=itemgetter(0))
+        if not plane.size:
+            continue
+        tile = max(_TILE, _TILE_BYTES * len(plane) // plane.nbytes // _TILE * _TILE)
+        pieces = _pieces([lo[lead] for lo in spans.lo], [hi[lead] for hi in spans.hi])
+        strokes = sorted((s for piece in pieces for s in _strokes(*piece, tile)), key=itemgetter(0))
         ground = 0 if elsewhere is not None else len(plane)
         for row, rows, lo, hi, slant, comb in [*strokes, (len(plane), 0, 0, 0, 0, _SINGLE)]:
             while ground < row + rows:
@@ -52,55 +52,74 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None
                 ground += tile
             if slant in _SIDES:
                 _paint_diagonal(plane[row : row + rows], lo, slant, value)
-            elif slant or comb is not _SINGLE:
+            elif slant or comb != _SINGLE:
                 _slanted(plane, row, lo, (rows, hi - lo), slant, comb)[...] = value
             else:
                 plane[row : row + rows, lo:hi] = value
 
 
-def _pieces(lo: Column, hi: Column) -> Iterator[Piece]:
-    """Runs of rows whose interval moves by constant steps."""
-    rows = len(lo)
-    step_lo, step_hi = np.diff(lo), np.diff(hi)
-    turns = np.flatnonzero((step_lo[1:] != step_lo[:-1]) | (step_hi[1:] != step_hi[:-1])) + 1
-    ends = [*turns.tolist(), rows - 1] if rows > 1 else []
-    row = 0
-    for end in ends:  # rows `row .. end` all differ by the steps at `end - 1`
-        if row < end:
-            if lo[row] < hi[row] or lo[end] < hi[end]:
-                yield row, end + 1 - row, int(lo[row]), int(hi[row]), int(step_lo[end - 1]), int(step_hi[end - 1])
-            row = end + 1
-    if row < rows and lo[row] < hi[row]:
-        yield row, 1, int(lo[row]), int(hi[row]), 0, 0
+def _pieces(lo: list[Column], hi: list[Column]) -> list[tuple[int, int, int, int, int, int, Comb]]:
+    """Bands of rows in which every interval moves by constant steps; equal ones a constant distance apart as combs.
+
+    First row, rows, lo, hi, how lo and hi move from row to row, and the comb.
+    """
+    turns = np.zeros(max(len(lo[0]) - 1, 0), np.bool_)
+    for column in (*lo, *hi):
+        step = np.diff(column)
+        turns[1:] |= step[1:] != step[:-1]
+    row, rows = _runs(np.zeros_like(turns), turns)
+    last = row + rows - 1
+    # One line of all intervals, band by band, and in a band from left to right.
+    left, right, left_end, right_end = (
+        np.stack([c[at] for c in end], axis=-1).ravel() for at in (row, last) for end in (lo, hi)
+    )
+    row, rows = (np.repeat(x, len(lo)) for x in (row, rows))
+    fields = np.stack([row, rows, left, right, left_end - left, right_end - right])
+    fields = fields[:, (left < right) | (left_end < right_end)]
+    if not fields.size:
+        return []
+    fields[4:] //= np.maximum(fields[1] - 1, 1)
+    row, rows, left, right, step_lo, step_hi = fields
+    alike = np.stack([row, right - left, step_lo, step_hi])
+    apart = (alike[:, 1:] != alike[:, :-1]).any(axis=0) | (step_lo != step_hi)[1:]
+    gap = np.diff(left)
+    first, teeth = _runs(apart, np.append(False, gap[1:] != gap[:-1])[: len(gap)])
+    distance = np.append(gap, 0)[first] * (teeth > 1)
+    combs = zip(teeth.tolist(), distance.tolist(), strict=True)
+    return [(*piece, comb) for piece, comb in zip(fields[:, first].T.tolist(), combs, strict=True)]
 
 
-def _combs(pieces: list[Piece]) -> Iterator[tuple[Piece, Comb]]:
-    """Equal pieces side by side, a constant distance apart, as the first of them and (how many, distance)."""
+def _runs(apart: Bools, fresh: Bools) -> tuple[Ints, Ints]:
+    """Items in a line cut into runs of even steps, each as long as it can be, from the first item on.
 
-    def alike(piece: Piece) -> tuple[int, ...]:
-        row, rows, lo, hi, step_lo, step_hi = piece
-        return row, rows, step_lo, step_hi, hi - lo
-
-    teeth: list[Piece] = []
-    for piece in sorted(pieces, key=lambda piece: (*alike(piece), piece[2])) if len(pieces) > 1 else pieces:
-        if teeth and not (
-            alike(piece) == alike(teeth[0])
-            and piece[4] == piece[5]
-            and (len(teeth) == 1 or piece[2] - teeth[-1][2] == teeth[1][2] - teeth[0][2])
-        ):
-            yield _comb(teeth)
-            teeth = []
-        teeth.append(piece)
-    if teeth:
-        yield _comb(teeth)
-
-
-def _comb(teeth: list[Piece]) -> tuple[Piece, Comb]:
-    return teeth[0], (len(teeth), teeth[1][2] - teeth[0][2]) if len(teeth) > 1 else _SINGLE
+    `apart` says which steps join nothing, `fresh` which differ from the step before; there is one item more than steps.
+    Returns the first item of every run, and how many it has.
+    """
+    items = len(apart) + 1
+    begins = fresh | apart
+    begins[:1] = True
+    begins[1:] |= apart[:-1]
+    start = np.flatnonzero(begins)  # stretches of equal steps
+    end = np.append(start[1:], len(apart))[: len(start)]
+    # Two stretches share an item, which is the earlier one's. A stretch of one step is then left with a single item,
+    # and so gives way to the next: of several such in a row every other one is a run.
+    joins = ~apart[start]
+    known = ~joins | (end - start > 1)
+    known[:1] = True
+    number = np.arange(len(start))
+    latest = np.maximum.accumulate(np.where(known, number, 0))
+    is_run = ((number - latest) % 2 == 0) == joins[latest]
+    late = np.append(False, is_run)[:-1]
+    first, size = (start + late)[is_run], (end + 1 - start - late)[is_run]
+    change = np.zeros(items + 1, np.int8)
+    change[first] += 1
+    change[first + size] -= 1
+    alone = np.flatnonzero(np.cumsum(change[:-1]) == 0)
+    return np.append(first, alone), np.append(size, np.ones_like(alone))
 
 
 def _strokes(
-    row: int, rows: int, lo: int, hi: int, step_lo: int, step_hi: int, tile: int, comb: Comb
+    row: int, rows: int, lo: int, hi: int, step_lo: int, step_hi: int, comb: Comb, tile: int
 ) -> Iterator[tuple[Any, ...]]:
     """A piece as strokes of at most `tile` rows: (row, rows, lo, hi, slant, comb).
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from maskkit.dense import paint
+from maskkit.errors import ConfigError
 from maskkit.spans import Spans
 
 if TYPE_CHECKING:
@@ -121,4 +122,10 @@ def materialise(mask: Mask, arange: Any) -> Any:
     for axis, size in enumerate(mask.shape):
         vector = arange(size)
         index.append(vector[tuple(slice(None) if i == axis else None for i in range(len(mask.shape)))])
-    return mask.allows(*index)
+    try:
+        return mask.allows(*index)
+    except OverflowError as error:  # JAX's, unless its integers have 64 bits
+        raise ConfigError(
+            f"a parameter of {mask!r} is beyond 2**31 - 1, the largest index here; "
+            'give a smaller one, or turn on jax.config.update("jax_enable_x64", True)'
+        ) from error

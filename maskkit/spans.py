@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, wraps
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
@@ -239,6 +240,13 @@ class Spans:
         if not any(touch.any() for touch in touching):
             return self._trim()
         lo, hi = [c.copy() for c in self.lo], [c.copy() for c in self.hi]
+        rows = np.logical_or.reduce(touching)
+        if len(self) > _NETWORK_MOST and not rows.all():  # what sorts along rows works on those that need it
+            merged = Spans([c[rows] for c in lo], [c[rows] for c in hi], self.limit)._merge()
+            for i in range(len(self)):
+                lo[i][rows] = merged.lo[i] if i < len(merged) else self.limit
+                hi[i][rows] = merged.hi[i] if i < len(merged) else self.limit
+            return Spans(lo, hi, self.limit)._trim()
         for i, touch in enumerate(touching):
             np.putmask(lo[i + 1], touch, self.limit)
             np.putmask(hi[i], touch, self.limit)
@@ -325,8 +333,12 @@ def _sorted_columns(columns: list[Column]) -> list[Column]:
 
 def _sorted_by_rows(columns: list[Column]) -> list[Column]:
     """The same for many columns: masks give most rows in order, and only the others are sorted."""
-    stacked = np.stack(np.broadcast_arrays(*columns))
-    unsorted = (stacked[1:] < stacked[:-1]).any(axis=0)
-    if unsorted.any():
-        stacked[:, unsorted] = np.sort(stacked[:, unsorted], axis=0)
+    columns = list(np.broadcast_arrays(*columns))
+    unsorted = np.zeros(columns[0].shape, np.bool_)
+    for before, after in pairwise(columns):
+        unsorted |= after < before
+    if not unsorted.any():
+        return columns
+    stacked = np.stack(columns)
+    stacked[:, unsorted] = np.sort(stacked[:, unsorted], axis=0)
     return list(stacked)

@@ -142,6 +142,7 @@ def test_varlen_attention_over_a_pack_equals_attention_over_its_documents(causal
     mask = mask & maskkit.create("causal", seq_len=32) if causal else mask
     form = mask.export("varlen", causal=causal)
     assert form["max_seqlen_q"] == form["max_seqlen_k"] == 17
+    assert np.diff(form["cu_seqlens_q"]).tolist() == [5, 1, 9, 17]  # what xFormers' `from_seqlens` takes
     query, key, value = torch.randn(3, 1, 2, 32, 8, generator=torch.Generator().manual_seed(0))
     whole = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     for start, stop in itertools.pairwise(form["cu_seqlens_q"].tolist()):

@@ -158,3 +158,19 @@ def test_pieces_equal_the_rows_of_a_large_mask():
                 expected = mask.allows(np.arange(n)[:, None], np.arange(n)[None, :])
                 np.testing.assert_array_equal(mask.allowed(), expected, err_msg=f"{mask!r}")
                 np.testing.assert_array_equal(mask.bias(), np.where(expected, 0, -np.inf))
+
+
+@pytest.mark.parametrize(
+    "expression", ["sliding_window(window_size=2147483649)", "strided(stride=3000000000) | causal"]
+)
+def test_numbers_beyond_the_indices_of_jax_are_refused_with_the_limit(expression):
+    """Where the mask is computed by JAX itself, with 32 bits."""
+    jax = pytest.importorskip("jax")
+    mask = maskkit.parse(expression, seq_len=8)
+
+    @jax.jit
+    def allowed(padding):
+        return (maskkit.create("padding", padding_mask=padding) & mask).allowed("jax")
+
+    with pytest.raises(maskkit.ConfigError, match=r"a parameter of .*=(2147483649|3000000000).* beyond 2\*\*31 - 1"):
+        allowed(np.zeros((1, 8), bool))

@@ -118,3 +118,32 @@ def test_equal_intervals_side_by_side_are_painted_as_many(step):
     out = np.zeros((3000, limit), np.bool_)
     paint(out, spans, True)
     assert np.array_equal(out, spans.contains(np.arange(limit)[:, None]).T)
+
+
+@given(shapes.flatmap(lambda shape: arrays(bool, shape)), st.booleans())
+def test_any_sets_are_painted_and_nothing_else(allowed, ground):
+    """Over cleared memory, and over memory that holds anything."""
+    out = np.zeros(allowed.shape) if not ground else np.full(allowed.shape, np.nan)
+    paint(out, Spans.from_bool(allowed), 2.0, elsewhere=-1.0 if ground else None)
+    np.testing.assert_array_equal(out, np.where(allowed, 2.0, -1.0 if ground else 0.0))
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(0, 9)] * 2, *[st.integers(-1, 2)] * 2), min_size=1, max_size=5),
+    st.integers(1, 9),
+    st.integers(0, 4),
+)
+def test_intervals_that_turn_are_painted_where_they_are(bands, rows, distance):
+    """Bands of rows whose intervals move by steps of their own, and a second one some keys further right."""
+    i = np.arange(rows)
+    lo = np.concatenate([lo + i * step for lo, _, step, _ in bands])
+    hi = np.concatenate([lo + size + i * (step + growth) for lo, size, step, growth in bands])
+    spans = Spans.union([Spans.interval(lo, hi), Spans.interval(hi + distance, hi + distance + hi - lo)]).within(30)
+    out = np.zeros((len(lo), 30), np.bool_)
+    paint(out, spans, True)
+    np.testing.assert_array_equal(out, dense(spans))
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0), (2, 0, 4)])
+def test_arrays_without_cells_are_painted_too(shape):
+    paint(np.zeros(shape, np.bool_), Spans.nothing(shape[:-1], shape[-1]), True)

@@ -39,10 +39,12 @@ class Axial(AttentionMask):
         if self.height > limits.intervals:
             return None
         row, column = q // self.width, q % self.width
-        # Of every row of the grid it sees the token in its column, of its own all tokens.
-        seen = [(column * (row != y), column + 1 + (row == y) * (self.width - column - 1)) for y in range(self.height)]
-        starts = range(0, self.height * self.width, self.width)
-        return Spans.union(Spans.interval(y + lo, y + hi) for y, (lo, hi) in zip(starts, seen, strict=True))
+        parts = []
+        for y in range(self.height):  # of its own row it sees all tokens, of any other the one in its column
+            own = row == y
+            first, behind = column * (1 - own), column + 1 + own * (self.width - 1 - column)
+            parts.append(Spans.interval(y * self.width + first, y * self.width + behind))
+        return Spans.union(parts)
 
 
 @hookimpl
