@@ -8,7 +8,6 @@ form one piece, and a piece is one strided assignment.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,9 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None
             continue
         tile = max(_TILE, _TILE_BYTES * len(plane) // plane.nbytes // _TILE * _TILE)
         pieces = _pieces([lo[lead] for lo in spans.lo], [hi[lead] for hi in spans.hi])
-        strokes = sorted((s for piece in pieces for s in _strokes(*piece, tile)), key=itemgetter(0))
+        strokes = [stroke for piece in pieces for stroke in _strokes(*piece, tile)]
+        # Diagonals come last: painted first, they would touch every page and leave it cold for the rectangles.
+        strokes.sort(key=lambda stroke: (stroke[4] in _SIDES, stroke[0]))
         ground = 0 if elsewhere is not None else len(plane)
         for row, rows, lo, hi, slant, comb in [*strokes, (len(plane), 0, 0, 0, 0, _SINGLE)]:
             while ground < row + rows:
@@ -131,18 +132,16 @@ def _strokes(
         return
     side = {(1, 0): "left", (0, 1): "right"}.get((step_lo, step_hi))
     whole = rows // _TILE * _TILE if side else 0
-    for start in range(0, whole, tile):
-        end = min(start + tile, whole)
-        for first in range(start, end, _TILE):
-            yield row + first, _TILE, lo + (first + _TILE - 1) * step_lo, hi + first * step_hi, 0, _SINGLE
-        corner = lo + start if side == "left" else hi + start
-        yield row + start, end - start, corner, 0, side, _SINGLE
+    for first in range(0, whole, _TILE):
+        yield row + first, _TILE, lo + (first + _TILE - 1) * step_lo, hi + first * step_hi, 0, _SINGLE
+    if whole:
+        yield row, whole, lo if side == "left" else hi, 0, side, _SINGLE
     for i in range(whole, rows):
         yield row + i, 1, lo + i * step_lo, hi + i * step_hi, 0, _SINGLE
 
 
 def _paint_diagonal(out: npt.NDArray[Any], corner: int, side: str, value: Any) -> None:
-    """The slanted side of some tiles of a triangle, in one assignment; it starts at key `corner` of the first row.
+    """The slanted side of all tiles of a triangle, in one assignment; it starts at key `corner` of the first row.
 
     Rows gain a key at the right each time, or lose one at the left.
     """
