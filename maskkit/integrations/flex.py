@@ -18,6 +18,8 @@ MaskMod = Callable[[Any, Any, Any, Any], Any]
 
 _FEW_RUNS = 8
 """Up to here rows of an index table are copied run by run; above, a stable sort is quicker."""
+_SHORT_ROW = 256
+"""So it is for rows of up to so many blocks, whatever their runs."""
 
 
 def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
@@ -60,7 +62,8 @@ def _tables(spans: Spans | list[Spans]) -> tuple[Ints, Ints]:
     counts = np.stack([sample.counts() for sample in samples])[:, None].astype(np.int32)
     indices = np.empty((len(samples), 1, samples[0].shape[0], samples[0].limit), np.int32)
     for table, sample in zip(indices[:, 0], samples, strict=True):
-        (_copy_runs if len(sample) <= _FEW_RUNS else _sort_rows)(table, sample)
+        long_runs = len(sample) <= _FEW_RUNS and sample.limit > _SHORT_ROW
+        (_copy_runs if long_runs else _sort_rows)(table, sample)
     return counts, indices
 
 
