@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.attention.flex_attention import BlockMask
+from maskkit.blocks import BlockMap, block_map
 from maskkit.evaluate import planes, spans_of
 from maskkit.mask import AttentionMask
 from maskkit.spans import Spans
 
 Ints = npt.NDArray[np.int32]
+Table = tuple[Ints, Ints]
 MaskMod = Callable[[Any, Any, Any, Any], Any]
 
 _FEW_RUNS = 8
-"""Up to here rows of an index table are copied run by run; above, a stable sort is quicker."""
-_SHORT_ROW = 256
-"""So it is for rows of up to so many blocks, whatever their runs."""
+"""Up to here a mask is exported as intervals, and rows of a large index table are copied run by run."""
+_SMALL_TABLE = 2**20
+"""Up to so many blocks the kinds of all of them are held as an array."""
+_BEHIND = 2**30
+"""Added to what is sorted behind all that is not; any power of two above the number of blocks in a row."""
 
 
 def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
@@ -30,40 +35,63 @@ def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
         block_size: queries and keys per block.
         device: where its tensors live; None is the cpu.
     """
-    blocks = mask.blocks(block_size)
-    partial = blocks.touched & ~blocks.full
-    arrays = {}
-    for name, spans in (("kv", partial), ("full_kv", blocks.full)):
-        arrays[f"{name}_num_blocks"], arrays[f"{name}_indices"] = _tables(spans)
-        by_key = name.replace("kv", "q")
-        arrays[f"{by_key}_num_blocks"], arrays[f"{by_key}_indices"] = _tables(_transposed(spans))
+    chunks: list[Spans | None] = []
+    blocks = block_map(mask, block_size, lambda rows: chunks.append(rows if isinstance(rows, Spans) else None))
+    tables = _from_array(blocks) if math.prod(blocks.shape) <= _SMALL_TABLE else _from_spans(blocks)
+    names = ("kv", "full_kv", "q", "full_q")
+    arrays = {f"{name}_num_blocks": counts for name, (counts, _) in zip(names, tables, strict=True)}
+    arrays |= {f"{name}_indices": indices for name, (_, indices) in zip(names, tables, strict=True)}
     return BlockMask(
         seq_lengths=mask.shape[-2:],
         BLOCK_SIZE=(block_size, block_size),
-        mask_mod=mask_mod(mask, device),
+        mask_mod=_mask_mod(mask, chunks, device),
         **{name: torch.from_numpy(array).to(device or "cpu") for name, array in arrays.items()},
     )
 
 
-def _transposed(spans: Spans) -> list[Spans]:
-    return [sample.transpose() for sample in _samples(spans)]
+# -- the tables: (batch, 1, rows) counts, and (batch, 1, rows, columns) indices, those in the set ascending, then the
+#    others; of the partial and the full blocks by rows, then of both by columns
+
+
+def _from_array(blocks: BlockMap) -> list[Table]:
+    rows, columns = blocks.shape[-2:]
+    keys = np.arange(columns)[:, None, None]
+    touched, full = (spans.reshape((-1, rows)).contains(keys) for spans in (blocks.touched, blocks.full))
+    found = np.stack([touched & ~full, full])  # (kinds, columns, batch, rows)
+    tables = [_members_first(np.ascontiguousarray(np.moveaxis(found, 1, to))) for to in (3, 2)]
+    return [(counts[kind][:, None], indices[kind][:, None]) for counts, indices in tables for kind in range(2)]
+
+
+def _members_first(found: npt.NDArray[np.bool_]) -> Table:
+    columns = np.arange(found.shape[-1], dtype=np.int32)
+    indices = np.where(found, columns, columns + np.int32(_BEHIND))
+    indices.sort(axis=-1)  # sorting numbers is vectorised, sorting indices is not
+    indices &= _BEHIND - 1
+    return found.sum(axis=-1, dtype=np.int32), indices
+
+
+def _from_spans(blocks: BlockMap) -> list[Table]:
+    """The same for more blocks than an array should hold."""
+    kinds = [_samples(blocks.touched & ~blocks.full), _samples(blocks.full)]
+    return [_table(samples) for samples in (*kinds, *([spans.transpose() for spans in kind] for kind in kinds))]
 
 
 def _samples(spans: Spans) -> list[Spans]:
     """The spans of each sample of a batch."""
-    if len(spans.shape) == 1:
-        return [spans]
-    return [spans.take(i) for i in range(spans.shape[0])]
+    return [spans] if len(spans.shape) == 1 else [spans.take(i) for i in range(spans.shape[0])]
 
 
-def _tables(spans: Spans | list[Spans]) -> tuple[Ints, Ints]:
-    """(batch, 1, rows) counts, and (batch, 1, rows, columns) indices: those in the set ascending, then the others."""
-    samples = spans if isinstance(spans, list) else _samples(spans)
+def _table(samples: list[Spans]) -> Table:
     counts = np.stack([sample.counts() for sample in samples])[:, None].astype(np.int32)
-    indices = np.empty((len(samples), 1, samples[0].shape[0], samples[0].limit), np.int32)
+    indices = np.empty((len(samples), 1, *samples[0].shape, samples[0].limit), np.int32)
     for table, sample in zip(indices[:, 0], samples, strict=True):
-        long_runs = len(sample) <= _FEW_RUNS and sample.limit > _SHORT_ROW
-        (_copy_runs if long_runs else _sort_rows)(table, sample)
+        if len(sample) <= _FEW_RUNS:
+            _copy_runs(table, sample)
+            continue
+        slab = max(1, _SMALL_TABLE // sample.limit)
+        for start in range(0, len(table), slab):
+            found = sample[start : start + slab].contains(np.arange(sample.limit)[:, None]).T
+            table[start : start + slab] = _members_first(found)[1]
     return counts, indices
 
 
@@ -91,12 +119,6 @@ def _joined(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _sort_rows(table: Ints, spans: Spans) -> None:
-    """Write all rows by one stable sort."""
-    outside = ~spans.contains(np.arange(spans.limit)[:, None]).T
-    table[:] = np.argsort(outside, axis=1, kind="stable")
-
-
 # -- the predicate ----------------------------------------------------------------------------------------------------
 
 
@@ -106,28 +128,29 @@ def mask_mod(mask: AttentionMask, device: Any = None) -> MaskMod:
     For a mask with few intervals it is one function whatever the mask: `lo[q] <= kv < hi[q]` over captured tensors, so
     that other masks and other lengths compile nothing new. Other masks give their own predicate.
     """
-    ends = _ends(mask) if mask.on_host else None
+    rows = np.arange(mask.shape[-2])
+    return _mask_mod(mask, (spans_of(mask, plane, rows) for plane in planes(mask)), device)
+
+
+def _mask_mod(mask: AttentionMask, chunks: Iterable[Spans | None], device: Any) -> MaskMod:
+    """The function, from the spans of all rows in order; None for rows that have none."""
+    ends = _ends(mask, chunks)
     if ends is None:
         return _predicate(mask)
     lo, hi = (torch.from_numpy(end).to(device or "cpu") for end in ends)
     return _any_interval(lo, hi, batched=len(mask.shape) == 3)
 
 
-def _ends(mask: AttentionMask) -> tuple[Ints, Ints] | None:
+def _ends(mask: AttentionMask, chunks: Iterable[Spans | None]) -> tuple[Ints, Ints] | None:
     """lo and hi, (intervals, [batch,] rows); None where there are no spans, or too many to be worth it."""
-    rows = np.arange(mask.shape[-2])
     found = []
-    for plane in planes(mask):
-        spans = spans_of(mask, plane, rows)
+    for spans in chunks:
         if spans is None or len(spans) > _FEW_RUNS:
             return None
         found.append(spans)
-    most = max(map(len, found))
-    lo, hi = np.full((2, most, len(found), len(rows)), mask.shape[-1], np.int32)
-    for plane_number, spans in enumerate(found):
-        for i, (starts, ends) in enumerate(spans):
-            lo[i, plane_number], hi[i, plane_number] = starts, ends
-    return (lo, hi) if len(mask.shape) == 3 else (lo[:, 0], hi[:, 0])
+    joined = Spans.join(found)
+    lo, hi = (np.stack(end).astype(np.int32, copy=False) for end in (joined.lo, joined.hi))
+    return lo.reshape(-1, *mask.shape[:-1]), hi.reshape(-1, *mask.shape[:-1])
 
 
 def _any_interval(lo: Any, hi: Any, *, batched: bool) -> MaskMod:
