@@ -46,10 +46,13 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None
         strokes = [stroke for piece in pieces for stroke in _strokes(*piece, tile)]
         # Diagonals come last: painted first, they would touch every page and leave it cold for the rectangles.
         strokes.sort(key=lambda stroke: (stroke[4] in _SIDES, stroke[0]))
-        ground = 0 if elsewhere is not None else len(plane)
+        if elsewhere is None:
+            ground = len(plane)
+        else:
+            ground, blank = 0, np.full(plane.shape[1], elsewhere, plane.dtype)  # copied faster than a scalar is spread
         for row, rows, lo, hi, slant, comb in [*strokes, (len(plane), 0, 0, 0, 0, _SINGLE)]:
             while ground < row + rows:
-                plane[ground : ground + tile] = elsewhere
+                plane[ground : ground + tile] = blank
                 ground += tile
             if slant in _SIDES:
                 _paint_diagonal(plane[row : row + rows], lo, slant, value)
