@@ -56,7 +56,7 @@ class BlockMap:
     @property
     def nbytes(self) -> int:
         """Memory that the map takes."""
-        return sum(column.nbytes for spans in (self.touched, self.full) for column in (*spans.lo, *spans.hi))
+        return sum(spans.lo.nbytes + spans.hi.nbytes for spans in (self.touched, self.full))
 
 
 def block_map(mask: AttentionMask, block_size: int, visit: Callable[[Any], None] | None = None) -> BlockMap:
@@ -98,17 +98,15 @@ def _from_spans(spans: Spans, size: int, block_keys: int) -> tuple[Spans, Spans]
 
 def _touched(spans: Spans, size: int, block_rows: int, block_keys: int) -> Spans:
     """The blocks that hold an allowed pair."""
-    block_start = np.arange(spans.shape[0]) % size == 0
-    found: list[tuple[Any, Any, Any]] = []
-    for lo, hi in spans:
-        first, behind, some = lo // size, -(-hi // size), lo < hi
-        # Neighbouring rows mostly touch the same blocks: keep the first of each kind in every block row.
-        fresh = block_start.copy()
-        for column in (first, behind, some):
-            fresh[1:] |= column[1:] != column[:-1]
-        keep = np.flatnonzero(fresh & some)
-        found.append((keep // size, first[keep], behind[keep]))
-    row, lo, hi = (np.concatenate(part).astype(np.int64) for part in zip(*found, strict=True))
+    first, behind, some = spans.lo // size, -(-spans.hi // size), spans.lo < spans.hi
+    # Neighbouring rows mostly touch the same blocks: keep the first of each kind in every block row.
+    fresh = np.empty(some.shape, np.bool_)
+    fresh[:] = np.arange(spans.shape[0]) % size == 0
+    for columns in (first, behind, some):
+        fresh[:, 1:] |= columns[:, 1:] != columns[:, :-1]
+    column, row = np.nonzero(fresh & some)
+    lo, hi = (ends[column, row].astype(np.int64) for ends in (first, behind))
+    row //= size
     return Spans.from_runs(*_disjoint(row, lo, hi, block_keys + 1), (block_rows,), block_keys)
 
 

@@ -42,7 +42,7 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None
         if not plane.size:
             continue
         tile = max(_TILE, _TILE_BYTES * len(plane) // plane.nbytes // _TILE * _TILE)
-        pieces = _pieces([lo[lead] for lo in spans.lo], [hi[lead] for hi in spans.hi])
+        pieces = _pieces(*(ends[(slice(None), *lead)] for ends in (spans.lo, spans.hi)))
         strokes = [stroke for piece in pieces for stroke in _strokes(*piece, tile)]
         # Diagonals come last: painted first, they would touch every page and leave it cold for the rectangles.
         strokes.sort(key=lambda stroke: (stroke[4] in _SIDES, stroke[0]))
@@ -62,21 +62,19 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None
                 plane[row : row + rows, lo:hi] = value
 
 
-def _pieces(lo: list[Column], hi: list[Column]) -> list[tuple[int, int, int, int, int, int, Comb]]:
+def _pieces(lo: Column, hi: Column) -> list[tuple[int, int, int, int, int, int, Comb]]:
     """Bands of rows in which every interval moves by constant steps; equal ones a constant distance apart as combs.
 
     First row, rows, lo, hi, how lo and hi move from row to row, and the comb.
     """
-    turns = np.zeros(max(len(lo[0]) - 1, 0), np.bool_)
-    for column in (*lo, *hi):
-        step = np.diff(column)
-        turns[1:] |= step[1:] != step[:-1]
+    turns = np.zeros(max(lo.shape[1] - 1, 0), np.bool_)
+    for ends in (lo, hi):
+        step = np.diff(ends)
+        turns[1:] |= (step[:, 1:] != step[:, :-1]).any(axis=0)
     row, rows = _runs(np.zeros_like(turns), turns)
     last = row + rows - 1
     # One line of all intervals, band by band, and in a band from left to right.
-    left, right, left_end, right_end = (
-        np.stack([c[at] for c in end], axis=-1).ravel() for at in (row, last) for end in (lo, hi)
-    )
+    left, right, left_end, right_end = (ends[:, at].T.ravel() for at in (row, last) for ends in (lo, hi))
     row, rows = (np.repeat(x, len(lo)) for x in (row, rows))
     fields = np.stack([row, rows, left, right, left_end - left, right_end - right])
     fields = fields[:, (left < right) | (left_end < right_end)]

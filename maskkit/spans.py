@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, wraps
-from itertools import pairwise
+from functools import wraps
 from typing import Any, final
 
 import numpy as np
@@ -33,7 +32,7 @@ def _in_cache(operation: Callable[..., Spans]) -> Callable[..., Spans]:
         if any(s.__class__ is not Spans for s in spans):
             return NotImplemented  # type: ignore[no-any-return]
         shape = spans[0].shape
-        if not shape or shape[-1] <= _CHUNK or any(c.shape != shape for s in spans for c in s.lo + s.hi):
+        if not shape or shape[-1] <= _CHUNK or any(s.shape != shape for s in spans):
             return operation(*spans)
         starts = range(0, shape[-1], _CHUNK)
         return Spans.join([operation(*(s[start : start + _CHUNK] for s in spans)) for start in starts])
@@ -45,22 +44,22 @@ def _in_cache(operation: Callable[..., Spans]) -> Callable[..., Spans]:
 class Spans:
     """For every row, the set of keys it may see, as sorted, disjoint, non-adjacent intervals `[lo, hi)`.
 
-    Interval `i` of every row stands in column `i`: `lo[i]` and `hi[i]` are integer arrays, all of one shape, the shape
-    of the rows: `(rows,)`, or `(batch, rows)`. Rows with fewer intervals than columns end in empty ones, which have
-    `lo == hi == limit`. Keys are `0 <= key < limit`.
+    `lo` and `hi` are integer arrays `(intervals, *shape)`, where `shape` is that of the rows: `(rows,)`, or
+    `(batch, rows)`. Interval `i` of every row stands in column `i`, `lo[i]` and `hi[i]`. Rows with fewer intervals than
+    columns end in empty ones, which have `lo == hi == limit`. Keys are `0 <= key < limit`.
 
-    Columns are kept apart and contiguous, so that every operation is a few passes of element-wise minimum and maximum.
+    A column is contiguous, so that every operation is a few passes of element-wise minimum and maximum.
     """
 
-    __slots__ = ("__dict__", "hi", "limit", "lo")
+    __slots__ = ("hi", "limit", "lo")
 
-    lo: tuple[Column, ...]
-    hi: tuple[Column, ...]
+    lo: Column
+    hi: Column
     limit: int
 
-    def __init__(self, lo: Sequence[Column], hi: Sequence[Column], limit: int) -> None:
-        """Columns that already are as the class says; everybody else uses `interval`, `union` and `within`."""
-        self.lo, self.hi, self.limit = tuple(lo), tuple(hi), limit
+    def __init__(self, lo: Column, hi: Column, limit: int) -> None:
+        """Columns that already are as the class says; everybody else uses `interval`, `intervals` and `within`."""
+        self.lo, self.hi, self.limit = lo, hi, limit
 
     @classmethod
     def interval(cls, lo: Any, hi: Any) -> Spans:
@@ -68,8 +67,16 @@ class Spans:
 
         The ends may lie outside the keys: whoever asked for the spans cuts them to the number of keys.
         """
+        return cls.intervals(np.asarray(lo)[None], np.asarray(hi)[None])
+
+    @classmethod
+    def intervals(cls, lo: Any, hi: Any) -> Spans:
+        """The union of several intervals per row, which the first axis numbers: integer arrays that broadcast.
+
+        Quickest where they come in ascending order and leave gaps.
+        """
         lo, hi = np.broadcast_arrays(np.asarray(lo, np.int64), np.asarray(hi, np.int64))
-        return cls((lo,), (hi,), UNBOUNDED)._drop_empty()
+        return cls(lo, hi, UNBOUNDED)._canonical()
 
     @classmethod
     def union(cls, parts: Iterable[Spans]) -> Spans:
@@ -80,8 +87,8 @@ class Spans:
     @classmethod
     def nothing(cls, shape: tuple[int, ...], limit: int) -> Spans:
         """Rows of the given shape that see no key."""
-        column = np.broadcast_to(np.asarray(limit, _narrow(limit)), shape)
-        return cls((column,), (column,), limit)
+        column = np.broadcast_to(np.asarray(limit, _narrow(limit)), (1, *shape))
+        return cls(column, column, limit)
 
     @classmethod
     def from_bool(cls, allowed: npt.NDArray[np.bool_]) -> Spans:
@@ -102,85 +109,82 @@ class Spans:
         slot = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
         columns = np.full((2, max(1, int(count.max(initial=0))), rows), limit, _narrow(limit))
         columns[0, slot, row], columns[1, slot, row] = lo, hi
-        starts, ends = ([column.reshape(shape) for column in side] for side in columns)
+        starts, ends = columns.reshape(*columns.shape[:2], *shape)
         return cls(starts, ends, limit)
 
     @classmethod
     def join(cls, parts: Sequence[Spans]) -> Spans:
         """The rows of all parts, one after the other (along the last axis of the rows)."""
-        sizes = [part.shape[-1] for part in parts]
-        shape = (*parts[0].shape[:-1], sum(sizes))
-        kind = parts[0].lo[0].dtype
-        lo, hi = ([np.empty(shape, kind) for _ in range(max(map(len, parts)))] for _ in range(2))
+        if len(parts) == 1:
+            return parts[0]
+        first, columns = parts[0], max(map(len, parts))
+        shape = (columns, *first.shape[:-1], sum(part.shape[-1] for part in parts))
+        lo, hi = (np.empty(shape, first.lo.dtype) for _ in range(2))
         start = 0
-        for part, size in zip(parts, sizes, strict=True):
-            for i in range(len(lo)):
-                lo[i][..., start : start + size] = part.lo[i] if i < len(part) else part.limit
-                hi[i][..., start : start + size] = part.hi[i] if i < len(part) else part.limit
-            start += size
-        return cls(lo, hi, parts[0].limit)
+        for part in parts:
+            rows = slice(start, start + part.shape[-1])
+            lo[: len(part), ..., rows], hi[: len(part), ..., rows] = part.lo, part.hi
+            lo[len(part) :, ..., rows] = hi[len(part) :, ..., rows] = part.limit
+            start = rows.stop
+        return cls(lo, hi, first.limit)
 
     def reshape(self, shape: tuple[int, ...]) -> Spans:
         """The same rows in another arrangement."""
-        return Spans([c.reshape(shape) for c in self.lo], [c.reshape(shape) for c in self.hi], self.limit)
+        shape = (len(self), *shape)
+        return Spans(self.lo.reshape(shape), self.hi.reshape(shape), self.limit)
 
     def __getitem__(self, rows: slice) -> Spans:
         """Some of the rows (a slice of the last axis of the rows)."""
-        return Spans([c[..., rows] for c in self.lo], [c[..., rows] for c in self.hi], self.limit)
+        return Spans(self.lo[..., rows], self.hi[..., rows], self.limit)
 
     # -- the set algebra ------------------------------------------------------------------------------------------
 
     @_in_cache
     def __and__(self, other: Spans) -> Spans:
         # With all starts and all ends sorted apart, both sets hold what lies from a start to the end before its own.
-        lo = _sorted_columns([*self.lo, *other.lo])[1:]
-        hi = _sorted_columns([*self.hi, *other.hi])[:-1]
-        return Spans(lo, hi, min(self.limit, other.limit))._drop_empty()
+        lo = _sorted_columns(_stacked(self.lo, other.lo))[1:]
+        hi = _sorted_columns(_stacked(self.hi, other.hi))[:-1]
+        return Spans(lo, hi, min(self.limit, other.limit))._canonical()
 
     @_in_cache
     def __or__(self, *others: Spans) -> Spans:
         parts = (self, *others)
-        lo, hi = ([c for part in parts for c in getattr(part, end)] for end in ("lo", "hi"))
-        return Spans(_sorted_columns(lo), _sorted_columns(hi), max(part.limit for part in parts))._merge()
+        lo, hi = _stacked(*(part.lo for part in parts)), _stacked(*(part.hi for part in parts))
+        return Spans(lo, hi, max(part.limit for part in parts))._canonical()
 
     @_in_cache
     def __invert__(self) -> Spans:
-        zero = np.zeros((), self.lo[0].dtype)
-        limit = np.asarray(self.limit, self.lo[0].dtype)
-        starts_late = self.lo[0] > 0  # only the gap before the first interval can be empty
-        lo = [np.where(starts_late, zero, limit), *self.hi]
-        hi = [np.where(starts_late, self.lo[0], limit), *self.lo[1:], np.broadcast_to(limit, self.shape)]
-        return Spans(_sorted_columns(lo), _sorted_columns(hi), self.limit)._trim()
+        edge = np.zeros((1, *self.shape), self.lo.dtype)
+        return Spans(
+            np.concatenate([edge, self.hi]), np.concatenate([self.lo, edge + self.limit]), self.limit
+        )._canonical()
 
     @_in_cache
     def __xor__(self, other: Spans) -> Spans:
         # Membership flips at every end, so the sorted ends, taken in pairs, are the answer.
-        ends = _sorted_columns([*self.lo, *other.lo, *self.hi, *other.hi])
-        limit = max(self.limit, other.limit)
-        return Spans(ends[0::2], ends[1::2], limit)._drop_empty()._merge()
+        ends = _sorted_columns(_stacked(self.lo, other.lo, self.hi, other.hi))
+        return Spans(ends[0::2], ends[1::2], max(self.limit, other.limit))._canonical()
 
     def shift(self, keys: int) -> Spans:
         """The same sets, moved by a number of keys. What leaves the range `0 .. limit` is lost at the next `within`."""
-        return Spans([c + keys for c in self.lo], [c + keys for c in self.hi], UNBOUNDED)
+        return Spans(self.lo + keys, self.hi + keys, UNBOUNDED)
 
     def stride(self, start: int, step: int, count: int) -> Spans:
         """The sets seen through the keys `start, start + step, ...` (`count` of them), numbered 0, 1, 2, ..."""
         if step > 0:
-            lo = [-((start - c) // step) for c in self.lo]
-            hi = [-((start - c) // step) for c in self.hi]
+            lo, hi = -((start - self.lo) // step), -((start - self.hi) // step)
         else:
-            lo = [(start - c) // -step + 1 for c in reversed(self.hi)]
-            hi = [(start - c) // -step + 1 for c in reversed(self.lo)]
+            lo, hi = ((start - ends[::-1]) // -step + 1 for ends in (self.hi, self.lo))
         return Spans(lo, hi, UNBOUNDED).within(count)
 
     def take(self, rows: Any) -> Spans:
         """The sets of other rows: row `i` of the result is row `rows[i]` of this (its first axis)."""
-        return Spans([c[rows] for c in self.lo], [c[rows] for c in self.hi], self.limit)
+        return Spans(self.lo[:, rows], self.hi[:, rows], self.limit)
 
     def only(self, rows: npt.NDArray[np.bool_]) -> Spans:
         """The same sets in the rows where `rows` is True, and empty ones elsewhere."""
-        lo = [np.where(rows, c, c.dtype.type(self.limit)) for c in self.lo]
-        hi = [np.where(rows, c, c.dtype.type(self.limit)) for c in self.hi]
+        limit = self.lo.dtype.type(self.limit)
+        lo, hi = (np.where(rows, _stacked(ends, shape=rows.shape), limit) for ends in (self.lo, self.hi))
         return Spans(lo, hi, self.limit)
 
     def transpose(self) -> Spans:
@@ -210,66 +214,40 @@ class Spans:
 
     def within(self, limit: int, shape: tuple[int, ...] | None = None) -> Spans:
         """Cut to the keys `0 .. limit - 1`; `shape` is that of the rows, where the columns may be scalars so far."""
-        kind = _narrow(limit)
         shape = np.broadcast_shapes(self.shape, shape or ())
-        lo = [np.broadcast_to(np.clip(c, 0, limit).astype(kind), shape) for c in self.lo]
-        hi = [np.broadcast_to(np.clip(c, 0, limit).astype(kind), shape) for c in self.hi]
-        cut = Spans(lo, hi, limit)._drop_empty()
-        return cut._merge() if len(lo) > 1 else cut
+        lo, hi = (_stacked(np.clip(ends, 0, limit).astype(_narrow(limit)), shape=shape) for ends in (self.lo, self.hi))
+        return Spans(lo, hi, limit)._canonical()
 
-    def _drop_empty(self) -> Spans:
-        """Move empty intervals to the end, and their place to the limit."""
-        lo, hi, moved = list(self.lo), list(self.hi), False
-        for i in range(len(lo)):
-            empty = lo[i] >= hi[i]
-            if empty.any():
-                lo[i], hi[i] = lo[i].copy(), hi[i].copy()
-                np.putmask(lo[i], empty, self.limit)
-                np.putmask(hi[i], empty, self.limit)
-                moved = True
-        if not moved or len(lo) == 1:
+    def _canonical(self) -> Spans:
+        """From columns of any intervals the form that the class promises."""
+        lo, hi, limit = self.lo, self.hi, self.lo.dtype.type(self.limit)
+        empty = lo >= hi
+        some_empty = empty.any()
+        if some_empty and (astray := empty & ((lo != limit) | (hi != limit))).any():
+            lo, hi = np.where(astray, limit, lo), np.where(astray, limit, hi)
+        if len(self) == 1:
             return Spans(lo, hi, self.limit)
-        return Spans(_sorted_columns(lo), _sorted_columns(hi), self.limit)._trim()
-
-    def _merge(self) -> Spans:
-        """Join intervals that overlap or touch.
-
-        With all starts and all ends sorted apart, a new interval begins where a start lies after the end before it.
-        """
-        touching = [self.lo[i] <= self.hi[i - 1] for i in range(1, len(self))]
-        if not any(touch.any() for touch in touching):
-            return self._trim()
-        lo, hi = [c.copy() for c in self.lo], [c.copy() for c in self.hi]
-        rows = np.logical_or.reduce(touching)
-        if len(self) > _NETWORK_MOST and not rows.all():  # what sorts along rows works on those that need it
-            merged = Spans([c[rows] for c in lo], [c[rows] for c in hi], self.limit)._merge()
-            for i in range(len(self)):
-                lo[i][rows] = merged.lo[i] if i < len(merged) else self.limit
-                hi[i][rows] = merged.hi[i] if i < len(merged) else self.limit
-            return Spans(lo, hi, self.limit)._trim()
-        for i, touch in enumerate(touching):
-            np.putmask(lo[i + 1], touch, self.limit)
-            np.putmask(hi[i], touch, self.limit)
-        return Spans(_sorted_columns(lo), _sorted_columns(hi), self.limit)._trim()
-
-    def _trim(self) -> Spans:
-        """Without the last columns in which every interval is empty."""
-        keep = len(self.lo)
-        while keep > 1 and (self.lo[keep - 1] == self.limit).all():
-            keep -= 1
-        return Spans(self.lo[:keep], self.hi[:keep], self.limit)
+        fine = lo[1:] > hi[:-1]
+        if some_empty:
+            fine |= empty[1:]
+        if not fine.all():
+            lo, hi = _tidied(lo, hi, np.logical_not(fine.all(axis=0)), limit)
+        used = len(lo)
+        while used > 1 and (lo[used - 1] == limit).all():
+            used -= 1
+        return Spans(lo[:used], hi[:used], self.limit)
 
     # -- what it says ---------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the rows."""
-        return np.broadcast_shapes(*(c.shape for c in self.lo), *(c.shape for c in self.hi))
+        return self.lo.shape[1:]
 
     def counts(self) -> npt.NDArray[np.int64]:
         """How many keys each row may see."""
         total = np.zeros(self.shape, np.int64)
-        for lo, hi in zip(self.lo, self.hi, strict=True):
+        for lo, hi in self:
             total += hi
             total -= lo
         return total
@@ -277,13 +255,13 @@ class Spans:
     def contains(self, key: Any) -> npt.NDArray[np.bool_]:
         """Whether `key` (integers that broadcast against the rows) is in the row's set."""
         found = np.zeros(np.broadcast_shapes(self.shape, np.shape(key)), np.bool_)
-        for lo, hi in zip(self.lo, self.hi, strict=True):
+        for lo, hi in self:
             found |= (lo <= key) & (key < hi)
         return found
 
     def row(self, index: Any) -> list[tuple[int, int]]:
         """The intervals of one row, as plain pairs."""
-        pairs = ((int(lo[index]), int(hi[index])) for lo, hi in zip(self.lo, self.hi, strict=True))
+        pairs = ((int(lo[index]), int(hi[index])) for lo, hi in self)
         return [(lo, hi) for lo, hi in pairs if lo < hi]
 
     def __iter__(self) -> Iterator[tuple[Column, Column]]:
@@ -298,11 +276,7 @@ class Spans:
         """The same sets over the same number of keys."""
         if not isinstance(other, Spans):
             return NotImplemented
-        return (
-            self.limit == other.limit
-            and len(self) == len(other)
-            and all(np.array_equal(a, b) for a, b in zip(self.lo + self.hi, other.lo + other.hi, strict=True))
-        )
+        return self.limit == other.limit and np.array_equal(self.lo, other.lo) and np.array_equal(self.hi, other.hi)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -315,30 +289,47 @@ def _narrow(limit: int) -> type[np.signedinteger[Any]]:
     return np.int32 if limit < 2**31 - 1 else np.int64
 
 
+_FEW_ROWS = 0.3
+"""The share of rows that are not in order up to which those alone are put in order."""
 _NETWORK_MOST = 8
 """Up to here a network of minimum and maximum beats a sort along the rows (100x at one or two columns)."""
 
 
-def _sorted_columns(columns: list[Column]) -> list[Column]:
+def _stacked(*ends: Column, shape: tuple[int, ...] = ()) -> Column:
+    """The columns of all arrays `(intervals, *rows)` as one array; rows broadcast, also to those of `shape`."""
+    shape = np.broadcast_shapes(shape, *(e.shape[1:] for e in ends))
+    fit = [
+        e
+        if e.shape[1:] == shape
+        else np.broadcast_to(e.reshape(len(e), *(1,) * (len(shape) + 1 - e.ndim), *e.shape[1:]), (len(e), *shape))
+        for e in ends
+    ]
+    return fit[0] if len(fit) == 1 else np.concatenate(fit)
+
+
+def _tidied(lo: Column, hi: Column, rows: npt.NDArray[np.bool_], limit: Any) -> tuple[Column, Column]:
+    """Intervals in order, and as one where they overlap or touch; `rows` says where they are not so yet."""
+    if rows.mean() < _FEW_ROWS:
+        some_lo, some_hi = _tidied(lo[:, rows], hi[:, rows], np.ones(rows.sum(), np.bool_), limit)
+        lo, hi = lo.copy(), hi.copy()
+        lo[:, rows], hi[:, rows] = some_lo, some_hi
+        return lo, hi
+    lo, hi = _sorted_columns(lo), _sorted_columns(hi)
+    # With all starts and all ends sorted apart, a new interval begins where a start lies after the end before it.
+    touching = lo[1:] <= hi[:-1]
+    if touching.any():
+        lo = _sorted_columns(np.concatenate([lo[:1], np.where(touching, limit, lo[1:])]))
+        hi = _sorted_columns(np.concatenate([np.where(touching, limit, hi[:-1]), hi[-1:]]))
+    return lo, hi
+
+
+def _sorted_columns(columns: Column) -> Column:
     """Row by row, the values of the columns in ascending order."""
     if len(columns) > _NETWORK_MOST:
-        return _sorted_by_rows(columns)
-    columns = list(columns)
-    for last in range(len(columns) - 1, 0, -1):
+        return np.sort(columns, axis=0)
+    apart = list(columns)
+    for last in range(len(apart) - 1, 0, -1):
         for i in range(last):
-            a, b = columns[i], columns[i + 1]
-            columns[i], columns[i + 1] = np.minimum(a, b), np.maximum(a, b)
-    return columns
-
-
-def _sorted_by_rows(columns: list[Column]) -> list[Column]:
-    """The same for many columns: masks give most rows in order, and only the others are sorted."""
-    columns = list(np.broadcast_arrays(*columns))
-    unsorted = np.zeros(columns[0].shape, np.bool_)
-    for before, after in pairwise(columns):
-        unsorted |= after < before
-    if not unsorted.any():
-        return columns
-    stacked = np.stack(columns)
-    stacked[:, unsorted] = np.sort(stacked[:, unsorted], axis=0)
-    return list(stacked)
+            a, b = apart[i], apart[i + 1]
+            apart[i], apart[i + 1] = np.minimum(a, b), np.maximum(a, b)
+    return np.stack(apart)

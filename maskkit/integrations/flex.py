@@ -98,7 +98,7 @@ def _table(samples: list[Spans]) -> Table:
 def _copy_runs(table: Ints, spans: Spans) -> None:
     """Write each row piece by piece, every number once: its runs, then the gaps between them."""
     columns = np.arange(spans.limit, dtype=np.int32)
-    all_starts, all_ends = (zip(*(column.tolist() for column in ends), strict=True) for ends in (spans.lo, spans.hi))
+    all_starts, all_ends = (zip(*ends.tolist(), strict=True) for ends in (spans.lo, spans.hi))
     for row, starts, ends in zip(table, all_starts, all_ends, strict=True):
         runs = [(lo, hi) for lo, hi in zip(starts, ends, strict=True) if lo < hi]
         gaps = zip((0, *(hi for _, hi in runs)), (*(lo for lo, _ in runs), spans.limit), strict=True)
@@ -149,7 +149,7 @@ def _ends(mask: AttentionMask, chunks: Iterable[Spans | None]) -> tuple[Ints, In
             return None
         found.append(spans)
     joined = Spans.join(found)
-    lo, hi = (np.stack(end).astype(np.int32, copy=False) for end in (joined.lo, joined.hi))
+    lo, hi = (np.require(ends, np.int32, ["C", "W"]) for ends in (joined.lo, joined.hi))
     return lo.reshape(-1, *mask.shape[:-1]), hi.reshape(-1, *mask.shape[:-1])
 
 

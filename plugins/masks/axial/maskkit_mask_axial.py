@@ -1,5 +1,6 @@
 """Axial: a token of a grid sees its row and its column."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, Spans, hookimpl, limits, positive
 
@@ -39,12 +40,12 @@ class Axial(AttentionMask):
         if self.height > limits.intervals:
             return None
         row, column = q // self.width, q % self.width
-        parts = []
-        for y in range(self.height):  # of its own row it sees all tokens, of any other the one in its column
-            own = row == y
-            first, behind = column * (1 - own), column + 1 + own * (self.width - 1 - column)
-            parts.append(Spans.interval(y * self.width + first, y * self.width + behind))
-        return Spans.union(parts)
+        lo = np.add.outer(np.arange(self.height) * self.width, column)
+        hi = lo + 1
+        # So far a token of every row, that in its column; of its own row it sees all.
+        np.put_along_axis(lo, row[None], row[None] * self.width, axis=0)
+        np.put_along_axis(hi, row[None], (row[None] + 1) * self.width, axis=0)
+        return Spans.intervals(lo, hi)
 
 
 @hookimpl

@@ -52,13 +52,17 @@ class BigBird(AttentionMask):
     def spans(self, q):
         if self.num_random_blocks + 2 > limits.intervals:
             return None
-        row, of_query = np.unique(q // self.block_size, return_inverse=True)
-        reach = self.num_window_blocks // 2
-        blocks = [(row - reach, row + reach + 1), (0, self.num_global_blocks)]
-        blocks += [(block, block + 1) for block in self._random_blocks(row)]
-        parts = [Spans.interval(first * self.block_size, behind * self.block_size) for first, behind in blocks]
-        parts.append(Spans.interval(0, (row < self.num_global_blocks) * self.seq_len))
-        return Spans.union(parts).within(self.seq_len, row.shape).take(of_query)
+        of_query = q // self.block_size
+        lowest = of_query.min()
+        row = np.arange(lowest, of_query.max() + 1)
+        reach, drawn = self.num_window_blocks // 2, self._random_blocks(row)
+        behind_global = np.where(
+            row < self.num_global_blocks, -(-self.seq_len // self.block_size), self.num_global_blocks
+        )
+        first = np.stack([np.zeros_like(row), row - reach, *drawn])
+        behind = np.stack([behind_global, row + reach + 1, *(block + 1 for block in drawn)])
+        blocks = Spans.intervals(first * self.block_size, behind * self.block_size)
+        return blocks.within(self.seq_len).take(of_query - lowest)
 
     def _random_blocks(self, row):
         """The blocks that each query block draws, one array for each draw; where none is left, a global one or none."""

@@ -1,5 +1,6 @@
 """Dilated: a query sees every few tokens of a window."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, Spans, hookimpl, limits, positive
 
@@ -44,7 +45,8 @@ class Dilated(AttentionMask):
             return self.cover(q)
         if len(steps) > limits.intervals:
             return None
-        return Spans.union(Spans.interval(q - j * self.dilation, q - j * self.dilation + 1) for j in reversed(steps))
+        keys = np.add.outer([-j * self.dilation for j in reversed(steps)], q)
+        return Spans.intervals(keys, keys + 1)
 
     def cover(self, q):
         steps = self._steps()

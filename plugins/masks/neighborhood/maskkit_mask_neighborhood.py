@@ -1,5 +1,6 @@
 """Neighborhood: a token of a grid sees the square of tokens nearest to it."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, ConfigError, Spans, hookimpl, limits, odd, positive
 from maskkit.arrays import maximum, minimum
@@ -51,8 +52,8 @@ class Neighborhood(AttentionMask):
         if self.kernel_size > limits.intervals:
             return None
         top, left = self._corner(q)
-        starts = [(top + i) * self.width + left for i in range(self.kernel_size)]
-        return Spans.union(Spans.interval(start, start + self.kernel_size) for start in starts)
+        first = np.add.outer(np.arange(self.kernel_size) * self.width, top * self.width + left)
+        return Spans.intervals(first, first + self.kernel_size)
 
     def cover(self, q):
         top, left = self._corner(q)

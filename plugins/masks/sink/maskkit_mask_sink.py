@@ -1,5 +1,6 @@
 """Sink: a query sees the first few tokens and those just before it."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, Spans, hookimpl, non_negative, positive
 
@@ -34,8 +35,7 @@ class Sink(AttentionMask):
         return (k <= q) & ((k < self.num_sinks) | (k > q - self.window_size))
 
     def spans(self, q):
-        seen = Spans.interval(0, self.num_sinks) | Spans.interval(q - self.window_size + 1, q + 1)
-        return seen & Spans.interval(0, q + 1)
+        return Spans.interval(0, np.minimum(q + 1, self.num_sinks)) | Spans.interval(q - self.window_size + 1, q + 1)
 
 
 @hookimpl

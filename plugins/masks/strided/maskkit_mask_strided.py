@@ -1,5 +1,6 @@
 """Strided: a query sees the tokens just before it, and every few tokens of all before those."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, Spans, hookimpl, limits, positive
 
@@ -28,12 +29,14 @@ class Strided(AttentionMask):
         return (back >= 0) & ((back < self.stride) | (back % self.stride == 0))
 
     def spans(self, q):
-        steps = range(2, (self.seq_len - 1) // self.stride + 1)  # the first multiple adjoins the local part
-        if len(steps) >= limits.intervals:
+        columns = max((self.seq_len - 1) // self.stride, 1)
+        if columns > limits.intervals:
             return None
-        before = (q - j * self.stride for j in reversed(steps))
-        local = Spans.interval(q - self.stride, q + 1)
-        return Spans.union([*(Spans.interval(k, k + 1) for k in before), local])
+        local = np.maximum(q - self.stride, 0)  # with the first multiple, which adjoins the local part
+        keys = np.add.outer(np.arange(columns) * self.stride, q % self.stride)
+        # Single keys as long as they lie before the local part, then that, then nothing.
+        behind = np.where(keys < local, keys + 1, np.where(keys < local + self.stride, q + 1, 0))
+        return Spans.intervals(np.minimum(keys, local), behind)
 
     def cover(self, q):
         return Spans.interval(0, q + 1)
