@@ -225,17 +225,15 @@ class Spans:
         some_empty = empty.any()
         if some_empty and (astray := empty & ((lo != limit) | (hi != limit))).any():
             lo, hi = np.where(astray, limit, lo), np.where(astray, limit, hi)
-        if len(self) == 1:
-            return Spans(lo, hi, self.limit)
-        fine = lo[1:] > hi[:-1]
         if some_empty:
-            fine |= empty[1:]
-        if not fine.all():
-            lo, hi = _tidied(lo, hi, np.logical_not(fine.all(axis=0)), limit)
-        used = len(lo)
-        while used > 1 and (lo[used - 1] == limit).all():
-            used -= 1
-        return Spans(lo[:used], hi[:used], self.limit)
+            lo, hi = _without_unused(lo, hi, limit)
+        if len(lo) > 1:
+            fine = lo[1:] > hi[:-1]
+            if some_empty:
+                fine |= lo[1:] == limit
+            if not fine.all():
+                lo, hi = _without_unused(*_tidied(lo, hi, np.logical_not(fine.all(axis=0)), limit), limit)
+        return Spans(lo, hi, self.limit)
 
     # -- what it says ---------------------------------------------------------------------------------------------
 
@@ -305,6 +303,17 @@ def _stacked(*ends: Column, shape: tuple[int, ...] = ()) -> Column:
         for e in ends
     ]
     return fit[0] if len(fit) == 1 else np.concatenate(fit)
+
+
+def _without_unused(lo: Column, hi: Column, limit: Any) -> tuple[Column, Column]:
+    """Without the columns in which every interval is empty; one stays."""
+    if len(lo) == 1:
+        return lo, hi
+    used = (lo != limit).any(axis=tuple(range(1, lo.ndim)))
+    if used.all():
+        return lo, hi
+    used[0] |= not used.any()
+    return lo[used], hi[used]
 
 
 def _tidied(lo: Column, hi: Column, rows: npt.NDArray[np.bool_], limit: Any) -> tuple[Column, Column]:
