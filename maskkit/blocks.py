@@ -48,9 +48,10 @@ class BlockMap:
     def dense(self) -> npt.NDArray[np.int8]:
         """int8 of `shape`: 0 empty, 1 partial, 2 full."""
         limits.check_dense("block map", self.shape, 1)
-        out = np.zeros(self.shape, np.int8)
+        out, full = (np.zeros(self.shape, np.int8) for _ in range(2))
         paint(out, self.touched, 1)
-        paint(out, self.full, 2)
+        paint(full, self.full, 1)
+        out += full
         return out
 
     @property

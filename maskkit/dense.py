@@ -1,14 +1,17 @@
-"""Dense arrays from spans: only what differs from zero is written, by rectangles, parallelograms and triangles.
+"""Dense arrays from spans: every row is a piece of a strip, and the strip slides along under the rows.
 
-`numpy.zeros` gives memory that the operating system has cleared already, so the cost of a dense mask is that of the
-cells painted, not of the comparisons that would find them. Neighbouring rows whose intervals move by a constant step
-form one piece, and a piece is one strided assignment.
+`numpy.zeros` gives memory that the operating system has cleared already, so only what differs from zero is written.
+Neighbouring rows whose intervals all move by constant steps form one band. In a band the row of a document, of a causal
+mask or of a window is the same strip of cells seen through a window that stays or moves: copying it from there takes
+one strided assignment for many rows, and every cell is written once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import groupby, pairwise
+from operator import sub
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,152 +19,171 @@ from maskkit.spans import Column, Spans
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.integer[Any]]
-Comb = tuple[int, int]
-"""How many equal pieces stand side by side, and their distance."""
-_SINGLE: Comb = (1, 0)
 
 _TILE = 64
-"""The least number of rows that are painted together, and the side of the tiles of a triangle."""
-_TILE_BYTES = 2**20
-"""Short rows are painted together up to here; the pages they touch are still in the cache for the next interval."""
-_SIDES = {"right": np.tri(_TILE, _TILE - 1, -1, dtype=np.bool_), "left": ~np.tri(_TILE, _TILE - 1, -1, dtype=np.bool_)}
-"""What a triangle holds of the tiles on its slanted side."""
+"""The least number of rows that are painted together."""
+_TILE_BYTES = 2**21
+"""Short rows are painted together up to here; the pages they touch are still in the cache for the next strip."""
+_GAP_BYTES = 2**18
+"""A gap of a tile is left out from here on; copying a smaller one takes less time than another assignment."""
 
 
-def paint(out: npt.NDArray[Any], spans: Spans, value: Any, elsewhere: Any = None) -> None:
-    """Write `value` wherever the spans allow.
+class _Strip(NamedTuple):
+    """The columns `left .. right - 1` of a band, whose edges all move by `step` from row to row.
+
+    `edges` are the places, in the first row, where painted cells begin and end in turn; `painted` says what comes
+    before the first.
+    """
+
+    left: int
+    right: int
+    step: int
+    edges: list[int]
+    painted: bool
+
+
+def paint(out: npt.NDArray[Any], spans: Spans, value: Any, complement: bool = False) -> None:
+    """Write `value` wherever the spans allow, or with `complement` wherever they do not.
 
     Args:
-        out: C-contiguous array (..., rows, keys).
+        out: C-contiguous array (..., rows, keys) of zeros.
         spans: rows of shape `out.shape[:-1]`, limit `out.shape[-1]`.
         value: a scalar that `out` can hold.
-        elsewhere: what to write into every other cell, a few rows ahead of the brush; None leaves them as they are.
+        complement: whether to paint the other cells.
     """
     for lead in np.ndindex(*spans.shape[:-1]):
         plane = out[lead]
         if not plane.size:
             continue
         tile = max(_TILE, _TILE_BYTES * len(plane) // plane.nbytes // _TILE * _TILE)
-        pieces = _pieces(*(ends[(slice(None), *lead)] for ends in (spans.lo, spans.hi)))
-        strokes = [stroke for piece in pieces for stroke in _strokes(*piece, tile)]
-        # Diagonals come last: painted first, they would touch every page and leave it cold for the rectangles.
-        strokes.sort(key=lambda stroke: (stroke[4] in _SIDES, stroke[0]))
-        if elsewhere is None:
-            ground = len(plane)
+        for row, rows, edges, steps in _bands(*(ends[(slice(None), *lead)] for ends in (spans.lo, spans.hi))):
+            strips = _strips(edges, steps, plane.shape[1], complement)
+            _paint_band(plane[row : row + rows], strips, value, tile)
+
+
+def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any, tile: int) -> None:
+    rows, size = len(band), band.itemsize
+    patterns = [(strip, _pattern(strip, rows, band.dtype, value), [*_pieces(strip, tile, size)]) for strip in strips]
+    for first in range(0, rows, tile):
+        last = min(first + tile, rows) - 1
+        for strip, pattern, pieces in patterns:
+            # Where column 0 of row `first` stands in the pattern; every row starts `step` cells before the last one.
+            origin = max(strip.step * (rows - 1), 0) - strip.left - strip.step * first
+            for start, start_step, end, end_step in pieces:
+                lo = start + start_step * (first if start_step > 0 else last)
+                hi = end + end_step * (last if end_step > 0 else first)
+                strides = (-strip.step * size, size)
+                shape = (last + 1 - first, hi - lo)
+                band[first : last + 1, lo:hi] = np.ndarray(shape, band.dtype, pattern, (origin + lo) * size, strides)
+
+
+def _pattern(strip: _Strip, rows: int, dtype: Any, value: Any) -> npt.NDArray[Any]:
+    """The cells of a strip over which its rows slide."""
+    reach = strip.step * (rows - 1)
+    shift = max(reach, 0) - strip.left
+    pattern = np.zeros(strip.right - strip.left + abs(reach), dtype)
+    edges = [edge + shift for edge in strip.edges] if shift else strip.edges
+    for start, end in zip(*_stretches(edges, strip.painted, 0, len(pattern)), strict=True):
+        pattern[start:end] = value
+    return pattern
+
+
+def _pieces(strip: _Strip, tile: int, itemsize: int) -> Iterator[tuple[int, int, int, int]]:
+    """What to write of a strip: from where and to where in the first row, and how both move."""
+    starts, ends = _stretches(strip.edges, strip.painted, strip.left, strip.right)
+    least_gap = _GAP_BYTES // (tile * itemsize) + abs(strip.step) * tile
+    firsts = [i for i, gap in enumerate(map(sub, starts[1:], ends), 1) if gap > least_gap]
+    open_end = len(strip.edges) % 2 != strip.painted
+    for first, behind in pairwise([0, *firsts, len(starts)] if starts else []):
+        end_step = 0 if open_end and behind == len(starts) else strip.step
+        yield starts[first], 0 if strip.painted and first == 0 else strip.step, ends[behind - 1], end_step
+
+
+def _stretches(edges: list[int], painted: bool, left: int, right: int) -> tuple[list[int], list[int]]:
+    """Where painted cells begin and where they end, up to the sides."""
+    starts, ends = ([left, *edges[1::2]], edges[0::2]) if painted else (edges[0::2], edges[1::2])
+    return starts, ends if len(ends) == len(starts) else [*ends, right]
+
+
+def _strips(edges: list[int], steps: list[int], keys: int, complement: bool) -> list[_Strip]:
+    """A band cut at edges that stay, so that in every strip all edges move alike.
+
+    Cells between two edges belong to the strip of either; where one moves and one stays the cut is at the latter.
+    """
+    if steps.count(steps[0] if steps else 0) == len(steps):
+        return [_Strip(0, keys, steps[0] if steps else 0, edges, complement)]
+    strips, left, number = [], 0, 0
+    groups = [(step, len(list(group))) for step, group in groupby(steps)]
+    for place, (step, count) in enumerate(groups):
+        here = edges[number : number + count]
+        if place == len(groups) - 1:
+            right = keys
         else:
-            ground, blank = 0, np.full(plane.shape[1], elsewhere, plane.dtype)  # copied faster than a scalar is spread
-        for row, rows, lo, hi, slant, comb in [*strokes, (len(plane), 0, 0, 0, 0, _SINGLE)]:
-            while ground < row + rows:
-                plane[ground : ground + tile] = blank
-                ground += tile
-            if slant in _SIDES:
-                _paint_diagonal(plane[row : row + rows], lo, slant, value)
-            elif slant or comb != _SINGLE:
-                _slanted(plane, row, lo, (rows, hi - lo), slant, comb)[...] = value
-            else:
-                plane[row : row + rows, lo:hi] = value
+            right = edges[number + count] if step else here[-1]
+        if left < right:
+            strips.append(_Strip(left, right, step, here, (number % 2 == 1) != complement))
+        left, number = right, number + count
+    return strips
 
 
-def _pieces(lo: Column, hi: Column) -> list[tuple[int, int, int, int, int, int, Comb]]:
-    """Bands of rows in which every interval moves by constant steps; equal ones a constant distance apart as combs.
+def _bands(lo: Column, hi: Column) -> Iterator[tuple[int, int, list[int], list[int]]]:
+    """Bands of rows in which every edge moves by a constant step.
 
-    First row, rows, lo, hi, how lo and hi move from row to row, and the comb.
+    First row, number of rows, and the edges of that first row, starts and ends in turn, with their steps.
     """
-    turns = np.zeros(max(lo.shape[1] - 1, 0), np.bool_)
-    for ends in (lo, hi):
-        step = np.diff(ends)
-        turns[1:] |= (step[:, 1:] != step[:, :-1]).any(axis=0)
-    row, rows = _runs(np.zeros_like(turns), turns)
-    last = row + rows - 1
-    # One line of all intervals, band by band, and in a band from left to right.
-    left, right, left_end, right_end = (ends[:, at].T.ravel() for at in (row, last) for ends in (lo, hi))
-    row, rows = (np.repeat(x, len(lo)) for x in (row, rows))
-    fields = np.stack([row, rows, left, right, left_end - left, right_end - right])
-    fields = fields[:, (left < right) | (left_end < right_end)]
-    if not fields.size:
-        return []
-    fields[4:] //= np.maximum(fields[1] - 1, 1)
-    row, rows, left, right, step_lo, step_hi = fields
-    alike = np.stack([row, right - left, step_lo, step_hi])
-    apart = (alike[:, 1:] != alike[:, :-1]).any(axis=0) | (step_lo != step_hi)[1:]
-    gap = np.diff(left)
-    first, teeth = _runs(apart, np.append(False, gap[1:] != gap[:-1])[: len(gap)])
-    distance = np.append(gap, 0)[first] * (teeth > 1)
-    combs = zip(teeth.tolist(), distance.tolist(), strict=True)
-    return [(*piece, comb) for piece, comb in zip(fields[:, first].T.tolist(), combs, strict=True)]
+    ends = np.stack([lo, hi], axis=1).reshape(-1, lo.shape[1])  # (edges, rows)
+    step = np.diff(ends)
+    turns = np.zeros(step.shape[1], np.bool_)
+    turns[1:] = (step[:, 1:] != step[:, :-1]).any(axis=0)
+    row, rows = _runs(turns)
+    second = np.minimum(row + 1, row + rows - 1)
+    edges, steps = ends[:, row].T, (ends[:, second] - ends[:, row]).T
+    for first, count, all_edges, all_steps in zip(*(x.tolist() for x in (row, rows, edges, steps)), strict=True):
+        used = len(all_edges)
+        while used and _stays_empty(all_edges[used - 2 : used], all_steps[used - 2 : used], count):
+            used -= 2
+        some_edges, some_steps = all_edges[:used], all_steps[:used]
+        if _slides(some_steps):
+            yield first, count, some_edges, some_steps
+            continue
+        for i in range(count):
+            yield first + i, 1, [edge + i * step for edge, step in zip(some_edges, some_steps, strict=True)], [0] * used
 
 
-def _runs(apart: Bools, fresh: Bools) -> tuple[Ints, Ints]:
-    """Items in a line cut into runs of even steps, each as long as it can be, from the first item on.
+def _stays_empty(interval: list[int], steps: list[int], rows: int) -> bool:
+    size = interval[1] - interval[0]
+    return size <= 0 and size + (steps[1] - steps[0]) * (rows - 1) <= 0
 
-    `apart` says which steps join nothing, `fresh` which differ from the step before; there is one item more than steps.
-    Returns the first item of every run, and how many it has.
+
+def _slides(steps: list[int]) -> bool:
+    """Whether no two neighbouring edges move by different steps: then there is a fixed edge to cut at."""
+    if len({0, *steps}) <= 2:
+        return True
+    return all(a == b or not (a and b) for a, b in pairwise(steps))
+
+
+def _runs(turns: Bools) -> tuple[Ints, Ints]:
+    """Rows cut into runs of even steps, each as long as it can be, from the first row on.
+
+    `turns` says which steps differ from the one before; there is one row more than steps.
+    Returns the first row of every run, and how many it has.
     """
-    items = len(apart) + 1
-    begins = fresh | apart
+    rows = len(turns) + 1
+    begins = turns.copy()
     begins[:1] = True
-    begins[1:] |= apart[:-1]
     start = np.flatnonzero(begins)  # stretches of equal steps
-    end = np.append(start[1:], len(apart))[: len(start)]
-    # Two stretches share an item, which is the earlier one's. A stretch of one step is then left with a single item,
+    end = np.append(start[1:], len(turns))[: len(start)]
+    # Two stretches share a row, which is the earlier one's. A stretch of one step is then left with a single row,
     # and so gives way to the next: of several such in a row every other one is a run.
-    joins = ~apart[start]
-    known = ~joins | (end - start > 1)
+    known = end - start > 1
     known[:1] = True
     number = np.arange(len(start))
     latest = np.maximum.accumulate(np.where(known, number, 0))
-    is_run = ((number - latest) % 2 == 0) == joins[latest]
+    is_run = (number - latest) % 2 == 0
     late = np.append(False, is_run)[:-1]
     first, size = (start + late)[is_run], (end + 1 - start - late)[is_run]
-    change = np.zeros(items + 1, np.int8)
+    change = np.zeros(rows + 1, np.int8)
     change[first] += 1
     change[first + size] -= 1
     alone = np.flatnonzero(np.cumsum(change[:-1]) == 0)
     return np.append(first, alone), np.append(size, np.ones_like(alone))
-
-
-def _strokes(
-    row: int, rows: int, lo: int, hi: int, step_lo: int, step_hi: int, comb: Comb, tile: int
-) -> Iterator[tuple[Any, ...]]:
-    """A piece as strokes of at most `tile` rows: (row, rows, lo, hi, slant, comb).
-
-    A slant is the step of a parallelogram, 0 for a rectangle; of a triangle the side that slants.
-    """
-    if step_lo == step_hi:
-        for first in range(0, rows, tile):
-            yield row + first, min(tile, rows - first), lo + first * step_lo, hi + first * step_hi, step_lo, comb
-        return
-    side = {(1, 0): "left", (0, 1): "right"}.get((step_lo, step_hi))
-    whole = rows // _TILE * _TILE if side else 0
-    for first in range(0, whole, _TILE):
-        yield row + first, _TILE, lo + (first + _TILE - 1) * step_lo, hi + first * step_hi, 0, _SINGLE
-    if whole:
-        yield row, whole, lo if side == "left" else hi, 0, side, _SINGLE
-    for i in range(whole, rows):
-        yield row + i, 1, lo + i * step_lo, hi + i * step_hi, 0, _SINGLE
-
-
-def _paint_diagonal(out: npt.NDArray[Any], corner: int, side: str, value: Any) -> None:
-    """The slanted side of all tiles of a triangle, in one assignment; it starts at key `corner` of the first row.
-
-    Rows gain a key at the right each time, or lose one at the left.
-    """
-    down, right = out.strides
-    shape, strides = (len(out) // _TILE, _TILE, _TILE - 1), (_TILE * (down + right), down, right)
-    diagonal: npt.NDArray[Any] = np.ndarray(shape, out.dtype, out.data, corner * right, strides)
-    if out.dtype == np.bool_ and value:
-        np.logical_or(diagonal, _SIDES[side], out=diagonal)  # half the time of a masked copy
-    else:
-        np.copyto(diagonal, value, where=_SIDES[side])
-
-
-def _slanted(
-    plane: npt.NDArray[Any], row: int, lo: int, shape: tuple[int, int], step: int, comb: Comb
-) -> npt.NDArray[Any]:
-    """A view from `plane[row, lo]` on, repeated as the comb says, whose rows each start `step` cells further right.
-
-    Made by the constructor, which takes a tenth of the time of `as_strided`: there may be thousands.
-    """
-    (down, right), (count, distance) = plane.strides, comb
-    strides = (down + step * right, distance * right, right)
-    return np.ndarray((shape[0], count, shape[1]), plane.dtype, plane.data, row * down + lo * right, strides)

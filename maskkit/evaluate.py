@@ -108,12 +108,8 @@ def fill(mask: Mask, out: npt.NDArray[Any], on: Any, off: Any) -> None:
         part = out[plane][rows] if len(mask.shape) > 1 else out[None, :]
         if not isinstance(allowed, Spans):
             np.copyto(part, on or off, where=allowed if on else ~allowed)
-        elif on:
-            paint(part, allowed, on)
-        elif allowed.counts().sum() * 2 > part.size:
-            paint(part, ~allowed, off)
         else:
-            paint(part, allowed, on, elsewhere=off)
+            paint(part, allowed, on or off, complement=not on)
 
 
 def materialise(mask: Mask, arange: Any) -> Any:

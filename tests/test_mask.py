@@ -146,7 +146,7 @@ def test_materialising_is_logged_for_those_who_ask(causal, caplog):
 
 
 def test_pieces_equal_the_rows_of_a_large_mask():
-    """The painter's triangles, parallelograms and rectangles, over sizes that are no multiple of its tiles."""
+    """What stays, slides, grows and shrinks, over sizes that are no multiple of the painter's tiles."""
     for n in (63, 64, 65, 129, 300):
         for expression in (
             "causal",

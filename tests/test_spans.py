@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from maskkit import Spans
@@ -121,27 +121,34 @@ def test_equal_intervals_side_by_side_are_painted_as_many(step):
 
 
 @given(shapes.flatmap(lambda shape: arrays(bool, shape)), st.booleans())
-def test_any_sets_are_painted_and_nothing_else(allowed, ground):
-    """Over cleared memory, and over memory that holds anything."""
-    out = np.zeros(allowed.shape) if not ground else np.full(allowed.shape, np.nan)
-    paint(out, Spans.from_bool(allowed), 2.0, elsewhere=-1.0 if ground else None)
-    np.testing.assert_array_equal(out, np.where(allowed, 2.0, -1.0 if ground else 0.0))
+def test_any_sets_or_their_complements_are_painted_and_nothing_else(allowed, complement):
+    out = np.zeros(allowed.shape)
+    paint(out, Spans.from_bool(allowed), 2.0, complement)
+    np.testing.assert_array_equal(out, np.where(allowed != complement, 2.0, 0.0))
 
 
+@pytest.fixture(params=[(64, 2**21, 2**18), (2, 1, 1)], ids=["usual tiles", "tiles of two rows, every gap left out"])
+def tiles(request, monkeypatch):
+    for name, value in zip(("_TILE", "_TILE_BYTES", "_GAP_BYTES"), request.param, strict=True):
+        monkeypatch.setattr(f"maskkit.dense.{name}", value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(st.tuples(*[st.integers(0, 9)] * 2, *[st.integers(-1, 2)] * 2), min_size=1, max_size=5),
+    st.lists(st.tuples(*[st.integers(0, 9)] * 2, *[st.integers(-2, 3)] * 2), min_size=1, max_size=5),
     st.integers(1, 9),
     st.integers(0, 4),
+    st.booleans(),
 )
-def test_intervals_that_turn_are_painted_where_they_are(bands, rows, distance):
+def test_intervals_that_turn_are_painted_where_they_are(tiles, bands, rows, distance, complement):
     """Bands of rows whose intervals move by steps of their own, and a second one some keys further right."""
     i = np.arange(rows)
     lo = np.concatenate([lo + i * step for lo, _, step, _ in bands])
     hi = np.concatenate([lo + size + i * (step + growth) for lo, size, step, growth in bands])
     spans = Spans.union([Spans.interval(lo, hi), Spans.interval(hi + distance, hi + distance + hi - lo)]).within(30)
     out = np.zeros((len(lo), 30), np.bool_)
-    paint(out, spans, True)
-    np.testing.assert_array_equal(out, dense(spans))
+    paint(out, spans, True, complement)
+    np.testing.assert_array_equal(out, dense(spans) != complement)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (2, 0, 4)])
