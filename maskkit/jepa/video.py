@@ -154,8 +154,8 @@ class VideoBlocks:
         )
         for start in range(0, len(keys), _CHUNK):
             part = slice(start, start + _CHUNK)
-            cells = unpack(words[part], self._patches)
-            inside[part], outside[part] = cells, ~cells  # a single slot stands for all
+            inside[part] = unpack(words[part], self._patches)  # a single slot stands for all
+            np.logical_not(inside[part], out=outside[part])
 
     def _sizes(self, keys: Bits) -> Floats:
         """Slots, height and width of the blocks of each sample, whole numbers: (3, B)."""

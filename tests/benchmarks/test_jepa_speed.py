@@ -2,8 +2,8 @@
 
 The loop draws the same law a sample at a time (one Python step a block and try, then a stack of the samples). Loop and
 sampler are timed in turn, so that a busy machine slows both; `extra_info` has the medians and two ratios of them:
-`ratio` for calls `strategy(batch_size)`, over as many calls as it takes to draw what calls draw ahead twice, and
-`sample_ratio` for `strategy.sample(ids)`, where nothing is drawn ahead. Both give Torch booleans.
+`ratio` for calls `strategy(batch_size)`, over many calls in a row, since they draw ahead, and `sample_ratio` for
+`strategy.sample(ids)`, where nothing is drawn ahead. Both give Torch booleans.
 """
 
 import statistics
@@ -22,8 +22,8 @@ from maskkit.jepa.reference_video import video_sample
 ROUNDS = 9
 LOOPED = 32
 """Samples of a round of the loop; its cost does not depend on the batch."""
-CALLED = 2048
-"""Samples of a round of calls at least: twice what they draw ahead."""
+CALLED = 16_384
+"""Samples of a round of calls: many times what they draw ahead, and a few milliseconds, as the loop takes."""
 LAWS = {"disjoint": disjoint_sample, "allow": allow_sample, "legacy": legacy_sample}
 
 
