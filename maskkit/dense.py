@@ -131,13 +131,16 @@ def _bands(lo: Column, hi: Column) -> Iterator[tuple[int, int, list[int], list[i
 
     First row, number of rows, and the edges of that first row, starts and ends in turn, with their steps.
     """
-    ends = np.stack([lo, hi], axis=1).reshape(-1, lo.shape[1])  # (edges, rows)
-    step = np.diff(ends)
-    turns = np.zeros(step.shape[1], np.bool_)
-    turns[1:] = (step[:, 1:] != step[:, :-1]).any(axis=0)
+    turns = np.zeros(max(lo.shape[1] - 1, 0), np.bool_)
+    for ends in (lo, hi):
+        step = np.diff(ends)
+        turns[1:] |= (step[:, 1:] != step[:, :-1]).any(axis=0)
     row, rows = _runs(turns)
-    second = np.minimum(row + 1, row + rows - 1)
-    edges, steps = ends[:, row].T, (ends[:, second] - ends[:, row]).T
+    edges, following = (
+        np.stack([lo[:, at], hi[:, at]], axis=-1).swapaxes(0, 1).reshape(len(at), -1)
+        for at in (row, np.minimum(row + 1, row + rows - 1))
+    )
+    steps = following - edges
     for first, count, all_edges, all_steps in zip(*(x.tolist() for x in (row, rows, edges, steps)), strict=True):
         used = len(all_edges)
         while used and _stays_empty(all_edges[used - 2 : used], all_steps[used - 2 : used], count):

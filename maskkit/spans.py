@@ -215,7 +215,11 @@ class Spans:
     def within(self, limit: int, shape: tuple[int, ...] | None = None) -> Spans:
         """Cut to the keys `0 .. limit - 1`; `shape` is that of the rows, where the columns may be scalars so far."""
         shape = np.broadcast_shapes(self.shape, shape or ())
-        lo, hi = (_stacked(np.clip(ends, 0, limit).astype(_narrow(limit)), shape=shape) for ends in (self.lo, self.hi))
+        kind = _narrow(limit)
+        lo, hi = (
+            _stacked(np.clip(ends, 0, limit, out=np.empty(ends.shape, kind), casting="unsafe"), shape=shape)
+            for ends in (self.lo, self.hi)
+        )
         return Spans(lo, hi, limit)._canonical()
 
     def _canonical(self) -> Spans:
