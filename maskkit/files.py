@@ -12,6 +12,8 @@ from typing import Any
 from maskkit.errors import ConfigError, did_you_mean
 
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
+_MOST_VALUES = 10**6
+"""What a file may stand for: YAML's aliases can make a few lines as large as one likes."""
 
 
 def read_section(path: str | PathLike[str], key: str | None = None) -> Any:
@@ -50,9 +52,25 @@ def parse_text(text: str, suffix: str, name: str) -> Any:
         found = read_as(text, name)
     except RecursionError as error:
         raise ConfigError(f"{name}: nested too deeply to be read") from error
+    try:
+        size = _size(found, {})
+    except RecursionError as error:
+        raise ConfigError(f"{name}: an alias stands for what it is part of") from error
+    if size > _MOST_VALUES:
+        raise ConfigError(f"{name}: its aliases stand for {size:,} values, the limit is {_MOST_VALUES:,}")
     if found is None or found == {}:
         raise ConfigError(f'{name}: is empty; a config says what it is by its type, such as "type: causal"')
     return found
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values there are when every alias is written out, without writing them out."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(value)]
 
 
 def _toml(text: str, name: str) -> Any:
@@ -60,25 +78,32 @@ def _toml(text: str, name: str) -> Any:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         what, _, line = str(error).removesuffix(")").partition(" (at line ")  # tomllib says it nowhere else
-        where = f", line {line.partition(',')[0]}" if line else ""
-        raise ConfigError(f"{name}{where}: malformed TOML: {what}") from error
+        where = line.partition(",")[0] or text.count("\n") + 1  # or it is "(at end of document"
+        raise ConfigError(
+            f"{name}, line {where}: malformed TOML: {what.removesuffix(' (at end of document')}"
+        ) from error
 
 
 def _json(text: str, name: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ConfigError(f"{name}: duplicate key {key!r}")
-        return dict(pairs)
+    duplicates = []
+
+    def noted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            duplicates.append(found)
+        return found
 
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        found = json.loads(text, object_pairs_hook=noted)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{name}, line {error.lineno}: malformed JSON: {error.msg} (column {error.colno})") from error
+    if duplicates:  # JSON is YAML, whose parser knows the line, but for its tabs
+        _yaml(text.replace("\t", " "), name, "JSON")
+        raise ConfigError(f"{name}: malformed JSON: a key stands twice in {duplicates[0]!r}")
+    return found
 
 
-def _yaml(text: str, name: str) -> Any:
+def _yaml(text: str, name: str, language: str = "YAML") -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -96,11 +121,20 @@ def _yaml(text: str, name: str) -> Any:
                 seen.add(key_node.value)
             return super().construct_mapping(node, deep)
 
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except ValueError as error:  # such as a date of the thirteenth month
+                raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
+
     try:
         return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{where}: malformed YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: malformed YAML: {error}") from error
+        raise ConfigError(f"{name}{where}: malformed {language}: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            f"{name}, line {line}: malformed {language}: {error.reason}: {text[error.position]!r}"
+        ) from error

@@ -25,7 +25,7 @@ _CHUNK = 2**16
 
 
 def _in_cache(operation: Callable[..., Spans]) -> Callable[..., Spans]:
-    """Apply a row-wise operation on spans chunk by chunk (at a million rows: 4x faster, and 1/16 of the memory)."""
+    """Apply a row-wise operation on spans chunk by chunk (at a million rows: 1.5 to 4 times faster)."""
 
     @wraps(operation)
     def chunked(*spans: Spans) -> Spans:

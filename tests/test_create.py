@@ -309,10 +309,17 @@ def test_files_of_three_formats(tmp_path, suffix):
         (".yaml", "type: !!python/object/apply:os.system [ls]\n", "line 1"),
         (".yaml", "type: causal\n? [1, 2]\n: 3\n", "line 2: malformed YAML: a key must be a word"),
         (".toml", 'type = "causal"\nseq_len = = 8\n', "line 2: malformed TOML: Invalid value"),
-        (".toml", "type = ", "malformed TOML: Invalid value"),
+        (
+            ".yaml",
+            "type: causal\nseq_len: 8\0\n",
+            "line 2: malformed YAML: special characters are not allowed: '\\x00'",
+        ),
+        (".yaml", "type: causal\nseq_len: 2026-13-45\n", "line 2: malformed YAML: month must be in 1..12"),
+        (".toml", "type = ", "line 1: malformed TOML: Invalid value"),
+        (".toml", 'type = "causal"\nseq_len = [', "line 2: malformed TOML: Invalid value"),
         (".json", '{"type": ', "line 1: malformed JSON"),
         (".json", '{"type": "causal",\n "seq_len": }', "line 2"),
-        (".json", '{"type": "causal", "type": "banded"}', "duplicate key 'type'"),
+        (".json", '{"type": "causal",\n\t"type": "banded"}', "line 2: malformed JSON: duplicate key 'type'"),
     ],
 )
 def test_malformed_files_say_file_and_line(tmp_path, suffix, content, line):
@@ -337,6 +344,17 @@ def test_files_that_are_empty_or_nested_too_deeply(tmp_path, suffix):
     assert message_of(maskkit.load, path).startswith(f"{path}: is empty; a config says")
     path.write_text(("a = " if suffix == ".toml" else "") + "[" * 100_000)
     assert message_of(maskkit.load, path) == f"{path}: nested too deeply to be read"
+
+
+def test_aliases_are_counted_before_they_are_written_out(tmp_path):
+    """A "billion laughs": each line stands for ten of the line before."""
+    path = tmp_path / "mask.yaml"
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    path.write_text("\n".join(lines))
+    assert "its aliases stand for 1" in message_of(maskkit.load, path)
+    path.write_text("type: causal\nseq_len: &itself [*itself]\n")
+    assert message_of(maskkit.load, path) == f"{path}: an alias stands for what it is part of"
 
 
 def test_problems_in_a_file_name_the_file(tmp_path):
