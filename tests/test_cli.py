@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,6 +241,14 @@ def test_errors_are_one_line_with_an_exit_code(cli, tmp_path, monkeypatch, args,
     assert err.count("\n") == 1
     assert words in err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("name", ["mask.txt", "mask.png", "mask.npy", "mask.json"])
+def test_a_full_disk_is_named(cli, tmp_path, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    code, _, err = cli("render", "causal", "--seq-len", "8", "-o", str(tmp_path / name))
+    assert (code, err) == (1, f"maskkit: {tmp_path / name}: No space left on device\n")
 
 
 def test_unknown_options_come_with_the_nearest(cli):

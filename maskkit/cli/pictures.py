@@ -6,6 +6,8 @@ import json
 import logging
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,8 +64,19 @@ def render(
                 typer.echo(repr(mask))
             typer.echo((~mask if blocked else mask).text(width))
         return
-    write(masks, output, blocked)
+    with _named(output):
+        write(masks, output, blocked)
     typer.echo(f"wrote {output}", err=True)
+
+
+@contextmanager
+def _named(output: Path) -> Iterator[None]:
+    """Errors of a full disk do not say which file it was."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(output)
+        raise
 
 
 def stats(
@@ -178,6 +191,13 @@ def _render_strategy(strategy: Any, output: Path | None, blocked: bool) -> None:
         batches = shown.values() if isinstance(shown, dict) else (shown,)
         typer.echo(text_legend((batch, 0) for batch in batches))
         return
+    with _named(output):
+        _write_strategy(strategy, shown, output)
+    log.info("saved mask visualization to %s", output)
+    typer.echo(f"wrote {output}", err=True)
+
+
+def _write_strategy(strategy: Any, shown: Any, output: Path) -> None:
     suffix = output.suffix.lower()
     if suffix in (".png", ".pdf"):
         shown.figure().savefig(output, dpi=120)
@@ -193,8 +213,6 @@ def _render_strategy(strategy: Any, output: Path | None, blocked: bool) -> None:
         raise ConfigError(f"{output}: a .npy file holds one array, and a strategy gives several; use .npz")
     else:
         output.write_text(_strategy_text(strategy, shown, suffix), encoding="utf-8")
-    log.info("saved mask visualization to %s", output)
-    typer.echo(f"wrote {output}", err=True)
 
 
 def _strategy_text(strategy: Any, shown: Any, suffix: str) -> str:
