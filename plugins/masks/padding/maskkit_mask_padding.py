@@ -3,7 +3,7 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, array, as_array, by_content, hookimpl, host, take
+from maskkit import AttentionMask, Spans, array, as_array, by_content, hookimpl, host, limits, take
 
 
 @frozen(kw_only=True)
@@ -28,7 +28,8 @@ class Padding(AttentionMask):
 
     def spans(self, b, q):
         padding = host(self.padding_mask)
-        return Spans.from_bool(~padding[b]).reshape(b.shape).only(~padding[b, q])
+        keys = Spans.from_bool(~padding[b])
+        return keys.reshape(b.shape).only(~padding[b, q]) if len(keys) <= limits.intervals else None
 
 
 @hookimpl

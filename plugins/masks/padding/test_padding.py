@@ -21,6 +21,22 @@ def test_blocks_a_pair_when_either_side_is_padding():
     np.testing.assert_array_equal(Padding(padding_mask=PADDING), expected)
 
 
+def test_padding_in_many_places_has_no_spans(monkeypatch):
+    """More runs of real tokens than `maskkit.limits.intervals` give none, beside samples that have them."""
+    padding = np.random.default_rng(0).random((3, 200)) < [[0.5], [0.01], [0.5]]
+    mask = Padding(padding_mask=padding)
+    expected = ~(padding[:, :, None] | padding[:, None, :])
+    q = np.arange(200)
+    assert [mask.spans(np.asarray(b), q) is None for b in range(3)] == [True, False, True]
+    without = mask.allowed(), mask.blocks(16).dense(), mask.to_flex(16).kv_indices
+    monkeypatch.setattr(maskkit.limits, "intervals", 200)
+    assert mask.spans(np.asarray(0), q) is not None
+    np.testing.assert_array_equal(without[0], expected)
+    np.testing.assert_array_equal(mask.allowed(), expected)
+    np.testing.assert_array_equal(mask.blocks(16).dense(), without[1])
+    assert torch.equal(mask.to_flex(16).kv_indices, without[2])
+
+
 def test_takes_lists_and_arrays_of_every_library():
     """They are the same mask; an array stays the caller's own."""
     mask = Padding(padding_mask=PADDING)
