@@ -54,6 +54,10 @@ class Combined(Mask):
             return reduce(operator.and_, known) if known else None
         return None if None in covers else reduce(operator.or_, covers)
 
+    @property
+    def slides(self) -> bool:
+        return all(part.slides for part in self.parts)
+
     def _combine_spans(self, spans: list[Spans | None]) -> Spans | None:
         if any(s is None for s in spans):
             return None
@@ -153,6 +157,10 @@ class View(Mask):
 
     def cover(self, *rows: Any) -> Spans | None:
         return self._seen(self.base.cover(*self._base_index(rows)))
+
+    @property
+    def slides(self) -> bool:
+        return self.base.slides and self.axes[0][1] == self.axes[1][1]
 
     def _seen(self, spans: Spans | None) -> Spans | None:
         return None if spans is None else spans.within(self.base.shape[-1]).stride(*self.axes[-1])

@@ -55,14 +55,26 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, complement: bool = Fa
         plane = out[lead]
         if not plane.size:
             continue
-        tile = max(_TILE, _TILE_BYTES * len(plane) // plane.nbytes // _TILE * _TILE)
         for row, rows, edges, steps in _bands(*(ends[(slice(None), *lead)] for ends in (spans.lo, spans.hi))):
             strips = _strips(edges, steps, plane.shape[1], complement)
-            _paint_band(plane[row : row + rows], strips, value, tile)
+            _paint_band(plane[row : row + rows], strips, value)
 
 
-def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any, tile: int) -> None:
+def slide(out: npt.NDArray[Any], edges: list[int], value: Any, complement: bool = False) -> None:
+    """Write `value` where `edges[0] <= key - row < edges[1]`, or between any other two, or with `complement` elsewhere.
+
+    Args:
+        out: array (rows, keys) of zeros, its rows contiguous.
+        edges: in ascending order.
+        value: a scalar that `out` can hold.
+        complement: whether to paint the other cells.
+    """
+    _paint_band(out, [_Strip(0, out.shape[1], 1, edges, complement)], value)
+
+
+def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any) -> None:
     rows, size = len(band), band.itemsize
+    tile = max(_TILE, _TILE_BYTES // (band.shape[1] * size) // _TILE * _TILE)
     patterns = [(strip, _pattern(strip, rows, band.dtype, value), [*_pieces(strip, tile, size)]) for strip in strips]
     for first in range(0, rows, tile):
         last = min(first + tile, rows) - 1
@@ -70,11 +82,12 @@ def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any, tile: 
             # Where column 0 of row `first` stands in the pattern; every row starts `step` cells before the last one.
             origin = max(strip.step * (rows - 1), 0) - strip.left - strip.step * first
             for start, start_step, end, end_step in pieces:
-                lo = start + start_step * (first if start_step > 0 else last)
-                hi = end + end_step * (last if end_step > 0 else first)
-                strides = (-strip.step * size, size)
-                shape = (last + 1 - first, hi - lo)
-                band[first : last + 1, lo:hi] = np.ndarray(shape, band.dtype, pattern, (origin + lo) * size, strides)
+                lo = max(start + start_step * (first if start_step > 0 else last), strip.left)
+                hi = min(end + end_step * (last if end_step > 0 else first), strip.right)
+                if lo < hi:
+                    shape, strides = (last + 1 - first, hi - lo), (-strip.step * size, size)
+                    rows_seen = np.ndarray(shape, band.dtype, pattern, (origin + lo) * size, strides)
+                    band[first : last + 1, lo:hi] = rows_seen
 
 
 def _pattern(strip: _Strip, rows: int, dtype: Any, value: Any) -> npt.NDArray[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from maskkit.dense import paint
+from maskkit.dense import paint, slide
 from maskkit.errors import ConfigError
 from maskkit.spans import Spans
 
@@ -104,12 +104,36 @@ def _predicate(mask: Mask, plane: tuple[int, ...], rows: npt.NDArray[np.int64], 
 
 def fill(mask: Mask, out: npt.NDArray[Any], on: Any, off: Any) -> None:
     """Write `on` where the mask allows and `off` where it blocks, into zeroed memory; one of the two is zero."""
+    edges = _edges_of_diagonals(mask) if mask.slides else None
+    if edges is not None:
+        slide(out, edges, on or off, complement=not on)
+        return
     for plane, rows, allowed in iterate_rows(mask):
         part = out[plane][rows] if len(mask.shape) > 1 else out[None, :]
         if not isinstance(allowed, Spans):
             np.copyto(part, on or off, where=allowed if on else ~allowed)
         else:
             paint(part, allowed, on or off, complement=not on)
+
+
+def _edges_of_diagonals(mask: Mask) -> list[int] | None:
+    """Of a mask that depends on k - q alone: from where on it allows, blocks, allows ... as k - q grows."""
+    rows, keys = mask.shape
+    some = [*range(rows - 1, 0, -keys), 0]  # from one to the next, k - q goes on where it ended
+    spans = spans_of(mask, (), np.array(some))
+    if spans is None:
+        return None
+    edges: list[int] = []
+    done = -rows
+    for i, row in enumerate(some):
+        for lo, hi in spans.row(i):
+            lo, hi = max(lo - row, done), hi - row
+            if edges and edges[-1] == lo:
+                edges[-1] = max(hi, lo)
+            elif lo < hi:
+                edges += [lo, hi]
+        done = keys - row
+    return edges
 
 
 def materialise(mask: Mask, arange: Any) -> Any:

@@ -61,6 +61,15 @@ class Mask(Item):
         """Intervals outside which everything is blocked: lets masks without spans skip work. Default: the spans."""
         return self.spans(*rows)
 
+    @property
+    def slides(self) -> bool:
+        """Whether row q + 1 is row q moved by one key: it depends on q - k alone.
+
+        A class may just say `slides = True`; its first and its last row are then all that is asked for when it is
+        written out.
+        """
+        return False
+
     # -- arrays ---------------------------------------------------------------------------------------------------
 
     def allowed(self, backend: str = "numpy", dtype: Any = None, device: Any = None) -> Any:

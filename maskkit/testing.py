@@ -61,7 +61,7 @@ def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
     """Hold one mask to its contract: against its predicate, on every backend, in the algebra, cut, saved and drawn."""
     _run(mask, check_rule, mask)
     dense = _run(mask, brute_force, mask)
-    for check in (check_spans, check_arrays):
+    for check in (check_spans, check_sliding, check_arrays):
         _run(mask, check, mask, dense)
     for name in installed_backends() if backends is None else backends:
         _run(mask, check_backend, mask, dense, name)
@@ -131,6 +131,13 @@ def check_spans(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
                     mask,
                     "spans() differs from allows()",
                 )
+
+
+def check_sliding(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
+    """Of a mask that says so, every row is the one before, moved by a key."""
+    if mask.slides:
+        assert dense.ndim == 2, f"{mask!r}: slides is for masks of queries by keys, not for shape {dense.shape}"
+        _equal(dense[1:, 1:], dense[:-1, :-1], mask, "slides is True, but a row is not the one before moved by a key")
 
 
 def check_arrays(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:

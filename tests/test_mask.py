@@ -161,6 +161,30 @@ def test_pieces_equal_the_rows_of_a_large_mask():
 
 
 @pytest.mark.parametrize(
+    "expression",
+    ["causal", "banded(band_width=5)", "dilated(window_size=4, dilation=3) | ~sliding_window(window_size=9)"],
+)
+@pytest.mark.parametrize("cut", [(), (slice(3, None),), (slice(None), slice(7)), (slice(None, None, 2),) * 2])
+def test_masks_of_the_distance_alone_slide(expression, cut):
+    """So do their combinations and most of their views; one of every second row alone does not."""
+    mask = maskkit.parse(expression, seq_len=40)
+    seen, dense = mask[cut], mask.allows(*np.ogrid[:40, :40])[cut]
+    assert seen.slides
+    np.testing.assert_array_equal(seen.allowed(), dense)
+    np.testing.assert_array_equal(seen.blocked("torch"), ~dense)
+    assert not mask[::2, :].slides
+    assert not (mask & maskkit.create("document", lengths=[20, 20])).slides
+
+
+def test_what_slides_is_asked_for_two_rows(causal, monkeypatch):
+    asked = []
+    spans = type(causal).spans
+    monkeypatch.setattr(type(causal), "spans", lambda self, q: asked.extend(q.tolist()) or spans(self, q))
+    maskkit.create("causal", seq_len=1000).bias()
+    assert asked == [999, 0]
+
+
+@pytest.mark.parametrize(
     "expression", ["sliding_window(window_size=2147483649)", "strided(stride=3000000000) | causal"]
 )
 def test_numbers_beyond_the_indices_of_jax_are_refused_with_the_limit(expression):

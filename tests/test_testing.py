@@ -82,6 +82,19 @@ def test_the_kit_passes_what_is_right():
         ({"spans": lambda self, q: [(0, 1)]}, "check spans: AttributeError: 'list' object"),
         ({"spans": no_spans, "cover": lambda self, q: Spans.interval(0, q)}, r"allowed\(\) differs from allows\(\)"),
         ({"allows": lambda self, q, k: k <= q and k >= 0}, "check rule: ValueError: The truth value of an array"),
+        (
+            {"slides": True, "allows": lambda self, q, k: k <= q * 2, "spans": no_spans},
+            r"slides is True, but a row is not the one before moved by a key, first at \(0, 1\)",
+        ),
+        (
+            {
+                "slides": True,
+                "shape": property(lambda self: (2, 6, 6)),
+                "allows": lambda self, b, q, k: (k <= q) & (b >= 0),
+                "spans": lambda self, b, q: None,
+            },
+            "slides is for masks of queries by keys",
+        ),
         ({"allows": lambda self, q, k: (k <= q) * 1}, r"allows\(\) must answer with booleans, got int64"),
         ({"allows": changes_its_indices}, r"allows\(\) changes the index arrays"),
         ({"allows": lambda self, q, k: (k <= q) ^ (random.random() < 0.5)}, "differs from"),

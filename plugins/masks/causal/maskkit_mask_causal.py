@@ -16,6 +16,7 @@ class Causal(AttentionMask):
 
     name = "causal"
     samples = (dict(seq_len=16),)
+    slides = True
     seq_len: int = field(validator=positive)
 
     def allows(self, q, k):
