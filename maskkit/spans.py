@@ -167,7 +167,7 @@ class Spans:
 
     def shift(self, keys: int) -> Spans:
         """The same sets, moved by a number of keys. What leaves the range `0 .. limit` is lost at the next `within`."""
-        return Spans(self.lo + keys, self.hi + keys, UNBOUNDED)
+        return Spans(self.lo.astype(np.int64) + keys, self.hi.astype(np.int64) + keys, UNBOUNDED)._canonical()
 
     def stride(self, start: int, step: int, count: int) -> Spans:
         """The sets seen through the keys `start, start + step, ...` (`count` of them), numbered 0, 1, 2, ..."""

@@ -98,6 +98,17 @@ def test_shift_moves_and_loses_what_leaves():
     assert spans.row(0) == [(2, 4)]
 
 
+@given(pairs, st.integers(-9, 9))
+def test_what_was_shifted_combines_like_any_set(pair, keys):
+    a, b = map(Spans.from_bool, pair)
+    limit = a.limit
+    moved = np.zeros_like(pair[0])
+    if abs(keys) < limit:
+        moved[:, max(keys, 0) : limit + min(keys, 0)] = pair[0][:, max(-keys, 0) : limit - max(keys, 0)]
+    assert (a.shift(keys) | b).within(limit) == Spans.from_bool(moved | pair[1])
+    assert (a.shift(keys) & b).within(limit) == Spans.from_bool(moved & pair[1])
+
+
 def test_counts_and_rows():
     spans = Spans.from_bool(np.array([[1, 0, 1, 1], [0, 0, 0, 0]], bool))
     assert spans.counts().tolist() == [3, 0]

@@ -1,5 +1,6 @@
 """Longformer: a query sees the tokens near it, and global tokens see and are seen by all."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, ConfigError, Spans, hookimpl, limits, positive
 from maskkit.validators import Rule, is_integer
@@ -53,10 +54,9 @@ class Longformer(AttentionMask):
         runs = self._runs()
         if len(runs) >= limits.intervals:
             return None
-        reach = self.window_size // 2
-        everything = Spans.interval(0, self._is_global(q) * self.seq_len)
-        window = Spans.interval(q - reach, q + reach + 1)
-        return Spans.union([window, everything, *(Spans.interval(first, behind) for first, behind in runs)])
+        reach, sees_all = self.window_size // 2, self._is_global(q)
+        first, behind = np.where(sees_all, 0, q - reach), np.where(sees_all, self.seq_len, q + reach + 1)
+        return Spans.union([Spans.interval(first, behind), *(Spans.interval(*run) for run in runs)])
 
     def _is_global(self, token):
         found = token < 0
