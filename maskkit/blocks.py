@@ -11,7 +11,7 @@ from attrs import field, frozen
 from maskkit import limits
 from maskkit.dense import paint
 from maskkit.errors import ConfigError
-from maskkit.evaluate import iterate_rows
+from maskkit.evaluate import diagonal_edges, iterate_rows, rows_that_say_all, spans_of
 from maskkit.spans import Spans
 from maskkit.validators import is_integer
 
@@ -69,6 +69,10 @@ def block_map(mask: AttentionMask, block_size: int, visit: Callable[[Any], None]
         raise ConfigError(f"block_size must be a positive integer, got {block_size!r}")
     *batch, rows, keys = mask.shape
     block_rows, block_keys = -(-rows // block_size), -(-keys // block_size)
+    if mask.slides and not visit and rows % block_size == keys % block_size == 0:
+        alike = _sliding(mask, block_size, block_rows, block_keys)
+        if alike:
+            return BlockMap((block_rows, block_keys), block_size, *alike)
     touched, full = [], []
     for _, _, allowed in iterate_rows(mask, multiple=block_size):
         if visit:
@@ -87,14 +91,36 @@ def block_map(mask: AttentionMask, block_size: int, visit: Callable[[Any], None]
     )
 
 
+def _sliding(mask: AttentionMask, size: int, block_rows: int, block_keys: int) -> tuple[Spans, Spans] | None:
+    """Touched and full blocks of a mask of the distance alone: they depend on theirs, so that few rows say all."""
+    some = rows_that_say_all(block_rows, block_keys)
+    spans = spans_of(mask, (), np.add.outer(np.array(some) * size, np.arange(size)).ravel())
+    if spans is None:
+        return None
+    row = np.arange(block_rows)
+    touched, full = (
+        Spans.intervals(np.add.outer(edges[0::2], row), np.add.outer(edges[1::2], row)).within(block_keys)
+        if (edges := diagonal_edges(found, some))
+        else Spans.nothing(row.shape, block_keys)
+        for found in _from_spans(spans, size, block_keys)
+    )
+    return touched, full
+
+
 def _from_spans(spans: Spans, size: int, block_keys: int) -> tuple[Spans, Spans]:
     """Touched and full blocks of some rows; the first row begins a block."""
     rows = spans.shape[0]
     block_rows = -(-rows // size)
     touched = _touched(spans, size, block_rows, block_keys)
+    whole_rows = np.arange(block_rows) < rows // size
+    if len(spans) == 1:  # what single intervals share is one interval
+        starts = np.arange(0, rows, size)
+        lo = np.maximum.reduceat(-(-spans.lo[0] // size), starts)
+        hi = np.minimum.reduceat(spans.hi[0] // size, starts)
+        return touched, Spans.interval(lo, hi).within(block_keys).only(whole_rows)
     # A block is full where nothing in it is blocked; beyond the last key and the last row everything is.
     full = ~_touched(~spans.within(block_keys * size), size, block_rows, block_keys)
-    return touched, full.only(np.arange(block_rows) < rows // size)
+    return touched, full.only(whole_rows)
 
 
 def _touched(spans: Spans, size: int, block_rows: int, block_keys: int) -> Spans:

@@ -117,22 +117,29 @@ def fill(mask: Mask, out: npt.NDArray[Any], on: Any, off: Any) -> None:
 
 
 def _edges_of_diagonals(mask: Mask) -> list[int] | None:
-    """Of a mask that depends on k - q alone: from where on it allows, blocks, allows ... as k - q grows."""
-    rows, keys = mask.shape
-    some = [*range(rows - 1, 0, -keys), 0]  # from one to the next, k - q goes on where it ended
-    spans = spans_of(mask, (), np.array(some))
-    if spans is None:
-        return None
+    """The edges of a mask that depends on k - q alone."""
+    rows = rows_that_say_all(*mask.shape)
+    spans = spans_of(mask, (), np.array(rows))
+    return None if spans is None else diagonal_edges(spans, rows)
+
+
+def rows_that_say_all(rows: int, keys: int) -> list[int]:
+    """Rows of something that depends on key - row alone: from one to the next, key - row goes on where it ended."""
+    return [*range(rows - 1, 0, -keys), 0]
+
+
+def diagonal_edges(spans: Spans, rows: list[int]) -> list[int]:
+    """From where on it allows, blocks, allows ... as key - row grows, from the spans of those rows."""
     edges: list[int] = []
-    done = -rows
-    for i, row in enumerate(some):
+    done = -rows[0]
+    for i, row in enumerate(rows):
         for lo, hi in spans.row(i):
             lo, hi = max(lo - row, done), hi - row
             if edges and edges[-1] == lo:
                 edges[-1] = max(hi, lo)
             elif lo < hi:
                 edges += [lo, hi]
-        done = keys - row
+        done = spans.limit - row
     return edges
 
 

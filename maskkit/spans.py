@@ -155,9 +155,9 @@ class Spans:
     @_in_cache
     def __invert__(self) -> Spans:
         edge = np.zeros((1, *self.shape), self.lo.dtype)
-        return Spans(
-            np.concatenate([edge, self.hi]), np.concatenate([self.lo, edge + self.limit]), self.limit
-        )._canonical()
+        lo, hi = np.concatenate([edge, self.hi]), np.concatenate([self.lo, edge + self.limit])
+        first = 0 if self.lo[0].any() else 1  # nothing lies before the first key
+        return Spans(lo[first:], hi[first:], self.limit)._canonical()
 
     @_in_cache
     def __xor__(self, other: Spans) -> Spans:

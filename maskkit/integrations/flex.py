@@ -21,6 +21,8 @@ MaskMod = Callable[[Any, Any, Any, Any], Any]
 
 _FEW_RUNS = 8
 """Up to here a mask is exported as intervals, and rows of a large index table are copied run by run."""
+_LONG = 2**13
+"""Up to so many rows a map from few of them saves no time where their intervals are few."""
 _SMALL_TABLE = 2**20
 """Up to so many blocks the kinds of all of them are held as an array."""
 _BEHIND = 2**30
@@ -35,8 +37,12 @@ def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
         block_size: queries and keys per block.
         device: where its tensors live; None is the cpu.
     """
-    chunks: list[Spans | None] = []
-    blocks = block_map(mask, block_size, lambda rows: chunks.append(rows if isinstance(rows, Spans) else None))
+    if mask.slides and (mask.shape[-2] > _LONG or not _few_intervals(mask)):  # its map does without most rows' spans
+        blocks, function = block_map(mask, block_size), mask_mod(mask, device)
+    else:
+        chunks: list[Spans | None] = []
+        blocks = block_map(mask, block_size, lambda rows: chunks.append(rows if isinstance(rows, Spans) else None))
+        function = _mask_mod(mask, chunks, device)
     tables = _from_array(blocks) if math.prod(blocks.shape) <= _SMALL_TABLE else _from_spans(blocks)
     names = ("kv", "full_kv", "q", "full_q")
     arrays = {f"{name}_num_blocks": counts for name, (counts, _) in zip(names, tables, strict=True)}
@@ -44,7 +50,7 @@ def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
     return BlockMask(
         seq_lengths=mask.shape[-2:],
         BLOCK_SIZE=(block_size, block_size),
-        mask_mod=_mask_mod(mask, chunks, device),
+        mask_mod=function,
         **{name: torch.from_numpy(array).to(device or "cpu") for name, array in arrays.items()},
     )
 
@@ -129,7 +135,15 @@ def mask_mod(mask: AttentionMask, device: Any = None) -> MaskMod:
     that other masks and other lengths compile nothing new. Other masks give their own predicate.
     """
     rows = np.arange(mask.shape[-2])
-    return _mask_mod(mask, (spans_of(mask, plane, rows) for plane in planes(mask)), device)
+    every = (spans_of(mask, plane, rows) for plane in planes(mask))
+    return _mask_mod(mask, every if _few_intervals(mask) else [None], device)
+
+
+def _few_intervals(mask: AttentionMask) -> bool:
+    """Whether there are spans, and not too many to be worth it, as far as the last row tells: that saves the others."""
+    last = np.array([mask.shape[-2] - 1])
+    found = (spans_of(mask, plane, last) for plane in planes(mask))
+    return all(spans is not None and len(spans) <= _FEW_RUNS for spans in found)
 
 
 def _mask_mod(mask: AttentionMask, chunks: Iterable[Spans | None], device: Any) -> MaskMod:
