@@ -35,7 +35,11 @@ class Sink(AttentionMask):
         return (k <= q) & ((k < self.num_sinks) | (k > q - self.window_size))
 
     def spans(self, q):
-        return Spans.interval(0, np.minimum(q + 1, self.num_sinks)) | Spans.interval(q - self.window_size + 1, q + 1)
+        first = q - self.window_size + 1
+        joined = first <= self.num_sinks  # the window still reaches the sinks
+        sinks = np.zeros_like(q), np.where(joined, q + 1, self.num_sinks)
+        window = first, np.where(joined, first, q + 1)
+        return Spans.intervals(*(np.stack(ends) for ends in zip(sinks, window, strict=True)))
 
 
 @hookimpl
