@@ -123,8 +123,9 @@ def _strips(edges: list[int], steps: list[int], keys: int, complement: bool) -> 
 
     Cells between two edges belong to the strip of either; where one moves and one stays the cut is at the latter.
     """
-    if steps.count(steps[0] if steps else 0) == len(steps):
-        return [_Strip(0, keys, steps[0] if steps else 0, edges, complement)]
+    step = steps[0] if steps else 0
+    if steps.count(step) == len(steps):
+        return [_Strip(0, keys, step, edges, complement)]
     strips, left, number = [], 0, 0
     groups = [(step, len(list(group))) for step, group in groupby(steps)]
     for place, (step, count) in enumerate(groups):

@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+from maskkit import limits
 
 Column = npt.NDArray[np.integer[Any]]
 
@@ -97,6 +98,12 @@ class Spans:
         edges = np.diff(allowed.astype(np.int8), axis=-1, prepend=0, append=0).reshape(-1, keys + 1)
         rows, starts = np.nonzero(edges == 1)
         return cls.from_runs(rows, starts, np.nonzero(edges == -1)[1], tuple(shape), keys)
+
+    @classmethod
+    def same_keys(cls, keys: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_]) -> Spans | None:
+        """Where `rows` is True the runs of True in `keys`, elsewhere nothing; None if they are over the limit."""
+        runs = cls.from_bool(keys)
+        return runs.only(rows) if len(runs) <= limits.intervals else None
 
     @classmethod
     def from_runs(cls, row: Column, lo: Column, hi: Column, shape: tuple[int, ...], limit: int) -> Spans:

@@ -63,6 +63,13 @@ def test_to_flex_equals_torch_in_every_array(expression, seq_len):
         assert_equal_block_masks(ours, torchs_own(mask, block_size, lambda b, h, q, kv: mask.allows(q, kv)))
 
 
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_tables_too_large_for_an_array_are_equal_too(expression, monkeypatch):
+    monkeypatch.setattr("maskkit.integrations.flex._SMALL_TABLE", 0)
+    mask = maskkit.parse(expression, seq_len=100)
+    assert_equal_block_masks(mask.to_flex(4), torchs_own(mask, 4))
+
+
 @pytest.mark.parametrize("expression", ["causal", "sliding_window(window_size=256)", "sink(window_size=1000)"])
 def test_to_flex_equals_torch_at_4096(expression):
     mask = maskkit.parse(expression, seq_len=4096)

@@ -23,7 +23,6 @@ from attrs import field, frozen
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from maskkit import limits
 from maskkit.api import create, parse
 from maskkit.arrays import by_content, host, take
 from maskkit.errors import ConfigError
@@ -93,10 +92,7 @@ class _RealKeys(AttentionMask):
 
     def spans(self, b: Any, q: Any) -> Spans | None:
         real = host(self.real)
-        if real is None:
-            return None
-        keys = Spans.from_bool(real[b])
-        return keys.reshape(b.shape).only(q >= 0) if len(keys) <= limits.intervals else None
+        return None if real is None else Spans.same_keys(real[b], q >= 0)
 
 
 def _mask(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, array, as_array, by_content, hookimpl, host, limits, take
+from maskkit import AttentionMask, Spans, array, as_array, by_content, hookimpl, host, take
 
 
 @frozen(kw_only=True)
@@ -28,8 +28,7 @@ class Padding(AttentionMask):
 
     def spans(self, b, q):
         padding = host(self.padding_mask)
-        keys = Spans.from_bool(~padding[b])
-        return keys.reshape(b.shape).only(~padding[b, q]) if len(keys) <= limits.intervals else None
+        return Spans.same_keys(~padding[b], ~padding[b, q])
 
 
 @hookimpl
