@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from functools import reduce
@@ -55,8 +56,8 @@ class Combined(Mask):
         return None if None in covers else reduce(operator.or_, covers)
 
     @property
-    def slides(self) -> bool:
-        return all(part.slides for part in self.parts)
+    def period(self) -> int:
+        return math.lcm(*(part.period for part in self.parts))
 
     def _combine_spans(self, spans: list[Spans | None]) -> Spans | None:
         if any(s is None for s in spans):
@@ -159,8 +160,9 @@ class View(Mask):
         return self._seen(self.base.cover(*self._base_index(rows)))
 
     @property
-    def slides(self) -> bool:
-        return self.base.slides and self.axes[0][1] == self.axes[1][1]
+    def period(self) -> int:
+        steps = [step for _, step, _ in self.axes[-2:]]
+        return self.base.period // math.gcd(self.base.period, steps[0]) if steps[0] == steps[-1] else 0
 
     def _seen(self, spans: Spans | None) -> Spans | None:
         return None if spans is None else spans.within(self.base.shape[-1]).stride(*self.axes[-1])

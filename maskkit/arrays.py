@@ -148,9 +148,19 @@ def _take_keras(table: Any, index: tuple[Any, ...]) -> Any:
 
 def minimum(a: Any, b: Any) -> Any:
     """The smaller of two integers or integer arrays of any library, for predicates."""
+    if _numpy(a, b):
+        return np.minimum(a, b)
     return (a + b - abs(a - b)) // 2
 
 
 def maximum(a: Any, b: Any) -> Any:
     """The larger of two integers or integer arrays of any library, for predicates."""
+    if _numpy(a, b):
+        return np.maximum(a, b)
     return (a + b + abs(a - b)) // 2
+
+
+def _numpy(a: Any, b: Any) -> bool:
+    return (isinstance(a, np.ndarray) and isinstance(b, (int, np.ndarray))) or (
+        isinstance(b, np.ndarray) and isinstance(a, int)
+    )

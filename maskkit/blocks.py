@@ -11,7 +11,7 @@ from attrs import field, frozen
 from maskkit import limits
 from maskkit.dense import paint
 from maskkit.errors import ConfigError
-from maskkit.evaluate import diagonal_edges, iterate_rows, rows_that_say_all, spans_of
+from maskkit.evaluate import iterate_rows, prolonged, spans_or_runs, telling_rows, useful_period
 from maskkit.spans import Spans
 from maskkit.validators import is_integer
 
@@ -69,10 +69,11 @@ def block_map(mask: AttentionMask, block_size: int, visit: Callable[[Any], None]
         raise ConfigError(f"block_size must be a positive integer, got {block_size!r}")
     *batch, rows, keys = mask.shape
     block_rows, block_keys = -(-rows // block_size), -(-keys // block_size)
-    if mask.slides and not visit and rows % block_size == keys % block_size == 0:
-        alike = _sliding(mask, block_size, block_rows, block_keys)
-        if alike:
-            return BlockMap((block_rows, block_keys), block_size, *alike)
+    period = useful_period(mask, block_size) // block_size
+    if period and not visit and rows % block_size == keys % block_size == 0:
+        return BlockMap(
+            (block_rows, block_keys), block_size, *_periodic(mask, block_size, block_rows, block_keys, period)
+        )
     touched, full = [], []
     for _, _, allowed in iterate_rows(mask, multiple=block_size):
         if visit:
@@ -91,20 +92,16 @@ def block_map(mask: AttentionMask, block_size: int, visit: Callable[[Any], None]
     )
 
 
-def _sliding(mask: AttentionMask, size: int, block_rows: int, block_keys: int) -> tuple[Spans, Spans] | None:
-    """Touched and full blocks of a mask of the distance alone: they depend on theirs, so that few rows say all."""
-    some = rows_that_say_all(block_rows, block_keys)
-    spans = spans_of(mask, (), np.add.outer(np.array(some) * size, np.arange(size)).ravel())
-    if spans is None:
-        return None
+def _periodic(mask: AttentionMask, size: int, block_rows: int, block_keys: int, period: int) -> list[Spans]:
+    """Touched and full blocks of a mask that repeats after so many block rows, moved by as many blocks."""
+    some = telling_rows(block_rows, block_keys, period)
+    rows = np.add.outer(some * size, np.arange(size)).ravel()
     row = np.arange(block_rows)
-    touched, full = (
-        Spans.intervals(np.add.outer(edges[0::2], row), np.add.outer(edges[1::2], row)).within(block_keys)
-        if (edges := diagonal_edges(found, some))
-        else Spans.nothing(row.shape, block_keys)
-        for found in _from_spans(spans, size, block_keys)
-    )
-    return touched, full
+    found = []
+    for blocks in _from_spans(spans_or_runs(mask, rows), size, block_keys):
+        one_period, origin = prolonged(blocks, some)
+        found.append(one_period.take(row % period).shift(row // period * period - origin).within(block_keys))
+    return found
 
 
 def _from_spans(spans: Spans, size: int, block_keys: int) -> tuple[Spans, Spans]:

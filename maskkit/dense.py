@@ -8,9 +8,10 @@ one strided assignment for many rows, and every cell is written once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import groupby, pairwise
-from operator import sub
+from operator import ge, sub
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,16 @@ _GAP_BYTES = 2**18
 """A gap of a tile is left out from here on; copying a smaller one takes less time than another assignment."""
 
 
+_FEW_EDGES = 16
+"""Up to so many edges that stay, what lies between them is written apart."""
+_STAIRS = 16
+"""Rows that are as often the same as the one before need no look at how they move."""
+_KEPT_BYTES = 2**25
+"""Up to here the C library keeps memory for the next array instead of asking the system for cleared one (glibc)."""
+_PAGE = 2**12
+"""Cells between intervals up to which leaving them out saves nothing."""
+
+
 class _Strip(NamedTuple):
     """The columns `left .. right - 1` of a band, whose edges all move by `step` from row to row.
 
@@ -42,52 +53,145 @@ class _Strip(NamedTuple):
     painted: bool
 
 
-def paint(out: npt.NDArray[Any], spans: Spans, value: Any, complement: bool = False) -> None:
-    """Write `value` wherever the spans allow, or with `complement` wherever they do not.
+def blank(shape: tuple[int, ...], dtype: npt.DTypeLike, cleared: bool) -> tuple[npt.NDArray[Any], bool]:
+    """Memory for an array, and whether it is cleared: where it costs nothing it always is."""
+    cleared = cleared or math.prod(shape) * np.dtype(dtype).itemsize > _KEPT_BYTES
+    return (np.zeros if cleared else np.empty)(shape, dtype), cleared
+
+
+def paint(out: npt.NDArray[Any], spans: Spans, value: Any, complement: bool = False, cleared: bool = True) -> None:
+    """Write `value` wherever the spans allow, or with `complement` wherever they do not, and zeros elsewhere.
 
     Args:
-        out: C-contiguous array (..., rows, keys) of zeros.
+        out: C-contiguous array (..., rows, keys).
         spans: rows of shape `out.shape[:-1]`, limit `out.shape[-1]`.
         value: a scalar that `out` can hold.
         complement: whether to paint the other cells.
+        cleared: whether `out` is all zeros, and these need not be written.
     """
     for lead in np.ndindex(*spans.shape[:-1]):
-        plane = out[lead]
+        plane, lo, hi = out[lead], *(ends[(slice(None), *lead)] for ends in (spans.lo, spans.hi))
         if not plane.size:
             continue
-        for row, rows, edges, steps in _bands(*(ends[(slice(None), *lead)] for ends in (spans.lo, spans.hi))):
-            strips = _strips(edges, steps, plane.shape[1], complement)
-            _paint_band(plane[row : row + rows], strips, value)
+        if _alike(lo, hi):
+            _paint_alike(plane, lo, hi, value, complement, cleared)
+            continue
+        for row, rows, edges, steps in _bands(lo, hi):
+            band = plane[row : row + rows]
+            if len(edges) <= _FEW_EDGES and not any(steps):
+                _repeat(band, edges, value, complement, cleared)
+            else:
+                _paint_band(band, _strips(edges, steps, plane.shape[1], complement), value, cleared)
 
 
-def slide(out: npt.NDArray[Any], edges: list[int], value: Any, complement: bool = False) -> None:
+def slide(out: npt.NDArray[Any], edges: list[int], value: Any, complement: bool = False, cleared: bool = True) -> None:
     """Write `value` where `edges[0] <= key - row < edges[1]`, or between any other two, or with `complement` elsewhere.
 
     Args:
-        out: array (rows, keys) of zeros, its rows contiguous.
+        out: array (rows, keys), its rows contiguous.
         edges: in ascending order.
-        value: a scalar that `out` can hold.
-        complement: whether to paint the other cells.
+        value, complement, cleared: as for `paint`.
     """
-    _paint_band(out, [_Strip(0, out.shape[1], 1, edges, complement)], value)
+    _paint_band(out, [_Strip(0, out.shape[1], 1, edges, complement)], value, cleared)
 
 
-def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any) -> None:
+def tile_rows(row_bytes: int) -> int:
+    """Rows whose memory stays in the cache until everything is painted in them."""
+    return max(_TILE, _TILE_BYTES // row_bytes // _TILE * _TILE)
+
+
+def last_end(spans: Spans) -> int:
+    """Behind the last key that any row sees."""
+    return max(int(np.where(lo < hi, hi, 0).max(initial=0)) for lo, hi in spans)
+
+
+def _alike(lo: Column, hi: Column) -> bool:
+    """Whether every row is the first one moved, without a gap that were better left out."""
+    first = lo[0]
+    if (
+        first[0] == first[-1]
+        or (hi[0] - first != hi[0, 0] - first[0]).any()
+        or (lo[1:, 0] - hi[:-1, 0]).max(initial=0) > _PAGE
+    ):
+        return False
+    return all(np.array_equal(ends - first, np.broadcast_to((ends - first)[:, :1], ends.shape)) for ends in (lo, hi))
+
+
+def _paint_alike(out: npt.NDArray[Any], lo: Column, hi: Column, value: Any, complement: bool, cleared: bool) -> None:
+    """Put the same cells into every row, each time at another place."""
+    (rows, keys), size = out.shape, out.itemsize
+    starts, ends = (lo[:, 0] - lo[0, 0]).tolist(), (hi[:, 0] - lo[0, 0]).tolist()
+    length = ends[-1]
+    cells = np.full(length, value if complement else 0, out.dtype)
+    for start, end in zip(starts, ends, strict=True):
+        cells[start:end] = 0 if complement else value
+    places = lo[0] + np.arange(rows) * keys
+    windows = np.ndarray((rows * keys - length + 1, length), out.dtype, out, 0, (size, size))
+    if not complement:
+        if not cleared:
+            out[...] = 0
+        windows[places] = cells
+        return
+    line = np.full(keys, value, out.dtype)
+    tile = tile_rows(keys * size)
+    for row in range(0, rows, tile):
+        out[row : row + tile] = line
+        windows[places[row : row + tile]] = cells
+
+
+def _repeat(band: npt.NDArray[Any], edges: list[int], value: Any, complement: bool, cleared: bool) -> None:
+    """The same row again and again."""
+    line = np.zeros(band.shape[1], band.dtype)
+    stretches = [*zip(*_stretches(edges, complement, 0, len(line)), strict=True)]
+    for start, end in stretches:
+        line[start:end] = value
+    if not cleared:
+        band[...] = line
+        return
+    for start, end in stretches:
+        band[:, start:end] = line[start:end]
+
+
+def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any, cleared: bool) -> None:
     rows, size = len(band), band.itemsize
-    tile = max(_TILE, _TILE_BYTES // (band.shape[1] * size) // _TILE * _TILE)
-    patterns = [(strip, _pattern(strip, rows, band.dtype, value), [*_pieces(strip, tile, size)]) for strip in strips]
+    tile = tile_rows(band.shape[1] * size)
+    patterns = [
+        (
+            strip,
+            _pattern(strip, rows, band.dtype, value),
+            [*_pieces(strip, tile * size)] if cleared else [(strip.left, 0, strip.right, 0)],
+        )
+        for strip in strips
+    ]
     for first in range(0, rows, tile):
         last = min(first + tile, rows) - 1
         for strip, pattern, pieces in patterns:
-            # Where column 0 of row `first` stands in the pattern; every row starts `step` cells before the last one.
-            origin = max(strip.step * (rows - 1), 0) - strip.left - strip.step * first
-            for start, start_step, end, end_step in pieces:
-                lo = max(start + start_step * (first if start_step > 0 else last), strip.left)
-                hi = min(end + end_step * (last if end_step > 0 else first), strip.right)
-                if lo < hi:
-                    shape, strides = (last + 1 - first, hi - lo), (-strip.step * size, size)
-                    rows_seen = np.ndarray(shape, band.dtype, pattern, (origin + lo) * size, strides)
-                    band[first : last + 1, lo:hi] = rows_seen
+            for piece in pieces:
+                _copy(band, strip, pattern, piece, first, last)
+
+
+def _copy(
+    band: npt.NDArray[Any],
+    strip: _Strip,
+    pattern: npt.NDArray[Any],
+    piece: tuple[int, int, int, int],
+    first: int,
+    last: int,
+) -> None:
+    """Write a piece of a strip in the rows `first .. last`."""
+    start, start_step, end, end_step = piece
+    lo = max(start + start_step * (first if start_step > 0 else last), strip.left)
+    hi = min(end + end_step * (last if end_step > 0 else first), strip.right)
+    moves, size = 0, band.itemsize
+    if start_step == end_step and hi - lo == end - start + abs(end_step) * (last - first):
+        # It keeps its width and stays within the strip: only its own cells are written.
+        moves, lo, hi = start_step, start + start_step * first, end + end_step * first
+    if lo < hi:
+        shape, line = (last + 1 - first, hi - lo), band.strides[0]
+        cells = np.ndarray(shape, band.dtype, band, first * line + lo * size, (line + moves * size, size))
+        # Where column 0 of row `first` stands in the pattern; every row starts `step` cells before the last one.
+        origin = max(strip.step * (len(band) - 1), 0) - strip.left - strip.step * first
+        cells[...] = np.ndarray(shape, band.dtype, pattern, (origin + lo) * size, ((moves - strip.step) * size, size))
 
 
 def _pattern(strip: _Strip, rows: int, dtype: Any, value: Any) -> npt.NDArray[Any]:
@@ -101,10 +205,12 @@ def _pattern(strip: _Strip, rows: int, dtype: Any, value: Any) -> npt.NDArray[An
     return pattern
 
 
-def _pieces(strip: _Strip, tile: int, itemsize: int) -> Iterator[tuple[int, int, int, int]]:
+def _pieces(strip: _Strip, column_bytes: int) -> Iterator[tuple[int, int, int, int]]:
     """What to write of a strip: from where and to where in the first row, and how both move."""
     starts, ends = _stretches(strip.edges, strip.painted, strip.left, strip.right)
-    least_gap = _GAP_BYTES // (tile * itemsize) + abs(strip.step) * tile
+    least_gap = _GAP_BYTES // column_bytes
+    if not strip.step and all(map(ge, starts, ends)):
+        return
     firsts = [i for i, gap in enumerate(map(sub, starts[1:], ends), 1) if gap > least_gap]
     open_end = len(strip.edges) % 2 != strip.painted
     for first, behind in pairwise([0, *firsts, len(starts)] if starts else []):
@@ -145,11 +251,19 @@ def _bands(lo: Column, hi: Column) -> Iterator[tuple[int, int, list[int], list[i
 
     First row, number of rows, and the edges of that first row, starts and ends in turn, with their steps.
     """
-    turns = np.zeros(max(lo.shape[1] - 1, 0), np.bool_)
+    all_rows = lo.shape[1]
+    differs, turns = np.zeros((2, max(all_rows - 1, 0)), np.bool_)
     for ends in (lo, hi):
-        step = np.diff(ends)
-        turns[1:] |= (step[:, 1:] != step[:, :-1]).any(axis=0)
-    row, rows = _runs(turns)
+        differs |= (ends[:, 1:] != ends[:, :-1]).any(axis=0)
+    changes = np.flatnonzero(differs)
+    if len(changes) * _STAIRS < all_rows:
+        row = np.append(0, changes + 1)
+        rows = np.diff(row, append=all_rows)
+    else:
+        for ends in (lo, hi):
+            step = np.diff(ends)
+            turns[1:] |= (step[:, 1:] != step[:, :-1]).any(axis=0)
+        row, rows = _runs(turns)
     edges, following = (
         np.stack([lo[:, at], hi[:, at]], axis=-1).swapaxes(0, 1).reshape(len(at), -1)
         for at in (row, np.minimum(row + 1, row + rows - 1))
@@ -199,8 +313,8 @@ def _runs(turns: Bools) -> tuple[Ints, Ints]:
     is_run = (number - latest) % 2 == 0
     late = np.append(False, is_run)[:-1]
     first, size = (start + late)[is_run], (end + 1 - start - late)[is_run]
-    change = np.zeros(rows + 1, np.int8)
-    change[first] += 1
-    change[first + size] -= 1
-    alone = np.flatnonzero(np.cumsum(change[:-1]) == 0)
+    behind = first + size
+    gap_start = np.append(0, behind)
+    gap = np.append(first, rows) - gap_start
+    alone = np.repeat(gap_start + gap - np.cumsum(gap), gap) + np.arange(gap.sum())
     return np.append(first, alone), np.append(size, np.ones_like(alone))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from maskkit.dense import paint, slide
+from maskkit.dense import blank, last_end, paint, slide, tile_rows
 from maskkit.errors import ConfigError
-from maskkit.spans import Spans
+from maskkit.spans import UNBOUNDED, Spans
 
 if TYPE_CHECKING:
     from maskkit.mask import Mask
@@ -20,6 +22,12 @@ _SPAN_ROWS = 2**16
 """Rows whose spans are computed at once."""
 _BOOL_CELLS = 2**22
 """Booleans that are held at once for masks without spans."""
+_SPARSE = 0.1
+"""A mask that allows less than this share is sparse."""
+_SAMPLED = 61
+"""One row of so many is looked at to tell."""
+_FEW_PERIODS = 4
+"""So many periods a mask must have before its rows are taken from each other; two of them are computed."""
 _TILE_ROWS, _TILE_KEYS = 32, 2048
 """Pairs for which the predicate is evaluated at once, so that its temporaries stay in the cache."""
 
@@ -89,12 +97,7 @@ def _reach(mask: Mask, plane: tuple[int, ...], rows: npt.NDArray[np.int64]) -> t
     cover = cover_of(mask, plane, rows)
     if cover is None:
         return 0, mask.shape[-1]
-    return int(cover.lo[0].min()), _last_end(cover)
-
-
-def _last_end(spans: Spans) -> int:
-    """Behind the last key that any row sees."""
-    return max(int(np.where(lo < hi, hi, 0).max(initial=0)) for lo, hi in spans)
+    return int(cover.lo[0].min()), last_end(cover)
 
 
 def _predicate(mask: Mask, plane: tuple[int, ...], rows: npt.NDArray[np.int64], keys: npt.NDArray[np.int64]) -> Any:
@@ -102,45 +105,105 @@ def _predicate(mask: Mask, plane: tuple[int, ...], rows: npt.NDArray[np.int64], 
     return mask.allows(*index, keys[None, :])
 
 
-def fill(mask: Mask, out: npt.NDArray[Any], on: Any, off: Any) -> None:
-    """Write `on` where the mask allows and `off` where it blocks, into zeroed memory; one of the two is zero."""
-    edges = _edges_of_diagonals(mask) if mask.slides else None
-    if edges is not None:
-        slide(out, edges, on or off, complement=not on)
+def dense(mask: Mask, dtype: npt.DTypeLike, on: Any, off: Any) -> npt.NDArray[Any]:
+    """An array with `on` where the mask allows and `off` where it blocks; one of the two is zero."""
+    value, complement = on or off, not on
+    if mask.paint is not None:
+        out, _ = blank(mask.shape, dtype, cleared=not complement)
+        _paint_over(mask.paint, mask.period, out, on, off)
+    elif mask.period == useful_period(mask) == 1:
+        edges = _edges(mask)
+        sparse = sum(edges[1::2]) - sum(edges[0::2]) < _SPARSE * sum(mask.shape)
+        out, cleared = blank(mask.shape, dtype, sparse and not complement)
+        slide(out, edges, value, complement, cleared)
+    else:
+        chunks = iterate_rows(mask)
+        first = next(chunks)
+        out, cleared = blank(mask.shape, dtype, not complement and _is_sparse(first[2]))
+        for plane, rows, allowed in chain([first], chunks):
+            part = out[plane][rows] if len(mask.shape) > 1 else out[None, :]
+            if isinstance(allowed, Spans):
+                paint(part, allowed, value, complement, cleared)
+            else:
+                if not cleared:
+                    part[...] = 0
+                np.copyto(part, value, where=~allowed if complement else allowed)
+    return out
+
+
+def _is_sparse(rows: Spans | Bools) -> bool:
+    """Whether so little is allowed that only that should be written, even where memory has to be cleared for it."""
+    return isinstance(rows, Spans) and bool(rows[::_SAMPLED].counts().mean() < _SPARSE * rows.limit)
+
+
+def _paint_over(paint: Callable[..., None], period: int, out: npt.NDArray[Any], on: Any, off: Any) -> None:
+    """What a mask paints by itself over `off`, some periods of rows at a time: they stay in the cache."""
+    if not off:
+        paint(out, 0, on)
         return
-    for plane, rows, allowed in iterate_rows(mask):
-        part = out[plane][rows] if len(mask.shape) > 1 else out[None, :]
-        if not isinstance(allowed, Spans):
-            np.copyto(part, on or off, where=allowed if on else ~allowed)
-        else:
-            paint(part, allowed, on or off, complement=not on)
+    line = np.full(out.shape[1], off, out.dtype)  # a row is copied in less time than a scalar is spread
+    tile = max(tile_rows(out.strides[0]) // period, 1) * period
+    for row in range(0, len(out), tile):
+        part = out[row : row + tile]
+        part[...] = line
+        paint(part, row, on)
 
 
-def _edges_of_diagonals(mask: Mask) -> list[int] | None:
-    """The edges of a mask that depends on k - q alone."""
-    rows = rows_that_say_all(*mask.shape)
-    spans = spans_of(mask, (), np.array(rows))
-    return None if spans is None else diagonal_edges(spans, rows)
-
-
-def rows_that_say_all(rows: int, keys: int) -> list[int]:
-    """Rows of something that depends on key - row alone: from one to the next, key - row goes on where it ended."""
-    return [*range(rows - 1, 0, -keys), 0]
-
-
-def diagonal_edges(spans: Spans, rows: list[int]) -> list[int]:
-    """From where on it allows, blocks, allows ... as key - row grows, from the spans of those rows."""
+def _edges(mask: Mask) -> list[int]:
+    """Where a mask of the distance alone begins and ceases to allow, as key - row grows."""
+    rows, keys = mask.shape
+    telling = [*range(rows - 1, 0, -keys), 0]  # from one to the next, key - row goes on where it ended
+    spans = spans_or_runs(mask, np.array(telling))
     edges: list[int] = []
-    done = -rows[0]
-    for i, row in enumerate(rows):
+    done = -telling[0]
+    for i, row in enumerate(telling):
         for lo, hi in spans.row(i):
             lo, hi = max(lo - row, done), hi - row
             if edges and edges[-1] == lo:
                 edges[-1] = max(hi, lo)
             elif lo < hi:
                 edges += [lo, hi]
-        done = spans.limit - row
+        done = keys - row
     return edges
+
+
+def useful_period(mask: Mask, multiple: int = 1) -> int:
+    """The period of a mask, and of groups of so many rows, if most rows can be had from some by it; else 0."""
+    period = math.lcm(mask.period, multiple)
+    return period if period and period * _FEW_PERIODS <= mask.shape[-2] and period <= mask.shape[-1] else 0
+
+
+def spans_or_runs(mask: Mask, rows: npt.NDArray[np.int64]) -> Spans:
+    """The spans of some rows of a mask of two axes; where it has none, of what its predicate allows there."""
+    spans = spans_of(mask, (), rows)
+    return Spans.from_bool(_bools(mask, (), rows)) if spans is None else spans
+
+
+def telling_rows(rows: int, keys: int, period: int) -> npt.NDArray[np.int64]:
+    """Rows `(parts, period)` of a mask with this period that say all: in each part key - row goes on where it ended.
+
+    Column i holds rows i, i + period, ...
+    """
+    first = np.arange(period)
+    last = first + (rows - 1 - first) // period * period
+    parts = range(int(last[0]), 0, -(keys // period * period))
+    return np.stack([*(np.minimum(first + start, last) for start in parts), first])
+
+
+def prolonged(spans: Spans, rows: npt.NDArray[np.int64]) -> tuple[Spans, int]:
+    """The first period of rows, prolonged to both sides as far as any row sees it, from the spans of `telling_rows`.
+
+    Returns it, and which number key 0 has in it.
+    """
+    parts, period = rows.shape
+    origin = int(rows[0, 0])
+    shape = len(spans), parts, period
+    moved = rows - rows[-1]
+    ends = np.append(rows[:-1] - rows[1:], np.full((1, period), spans.limit), axis=0)
+    lo = spans.lo.reshape(shape) - moved
+    hi = np.minimum(spans.hi.reshape(shape), ends) - moved
+    lo, hi = ((end + origin).swapaxes(0, 1).reshape(-1, period) for end in (lo, hi))
+    return Spans(lo, hi, UNBOUNDED).within(origin + spans.limit), origin
 
 
 def materialise(mask: Mask, arange: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
@@ -12,7 +13,7 @@ from maskkit.arrays import host, is_array
 from maskkit.backends import backend as find_backend
 from maskkit.dtypes import dtype_name, host_dtype, host_value, is_floating, lowest
 from maskkit.errors import ConfigError
-from maskkit.evaluate import fill, materialise
+from maskkit.evaluate import dense, materialise
 from maskkit.item import Item
 from maskkit.spans import Spans
 
@@ -62,13 +63,20 @@ class Mask(Item):
         return self.spans(*rows)
 
     @property
-    def slides(self) -> bool:
-        """Whether row q + 1 is row q moved by one key: it depends on q - k alone.
+    def period(self) -> int:
+        """After how many rows a mask of queries by keys repeats, moved by as many keys; 0 (the default): never.
 
-        A class may just say `slides = True`; its first and its last row are then all that is asked for when it is
-        written out.
+        With 1 it depends on q - k alone, and a class may just say `period = 1`. Arrays (period 1) and block maps then
+        ask for its first and its last period of rows only.
         """
-        return False
+        return 0
+
+    paint: ClassVar[Callable[..., None] | None] = None
+    """A method `paint(self, out, row, value)`, if a mask with a period knows a quicker way than its spans.
+
+    It writes `value` where the rows `row, row + 1, ..` allow, and nothing elsewhere. `out` is an array of these rows
+    `(rows, keys)`, contiguous: whole periods, or up to the last row.
+    """
 
     # -- arrays ---------------------------------------------------------------------------------------------------
 
@@ -107,8 +115,7 @@ class Mask(Item):
         if not self.on_host:
             allowed = materialise(self, lambda size: library.arange(size, device))
             return library.where(allowed, self.shape, on, off, dtype)
-        out = np.zeros(self.shape, storage)
-        fill(self, out, host_value(on, dtype), host_value(off, dtype))
+        out = dense(self, storage, host_value(on, dtype), host_value(off, dtype))
         return library.from_host(out, dtype, device)
 
     @property

@@ -76,7 +76,9 @@ class Spans:
 
         Quickest where they come in ascending order and leave gaps.
         """
-        lo, hi = np.broadcast_arrays(np.asarray(lo, np.int64), np.asarray(hi, np.int64))
+        lo, hi = np.asarray(lo, np.int64), np.asarray(hi, np.int64)
+        if lo.shape != hi.shape:
+            lo, hi = np.broadcast_arrays(lo, hi)
         return cls(lo, hi, UNBOUNDED)._canonical()
 
     @classmethod
@@ -172,8 +174,11 @@ class Spans:
         ends = _sorted_columns(_stacked(self.lo, other.lo, self.hi, other.hi))
         return Spans(ends[0::2], ends[1::2], max(self.limit, other.limit))._canonical()
 
-    def shift(self, keys: int) -> Spans:
-        """The same sets, moved by a number of keys. What leaves the range `0 .. limit` is lost at the next `within`."""
+    def shift(self, keys: Any) -> Spans:
+        """The same sets, moved by a number of keys (or by one for each row).
+
+        What leaves the range `0 .. limit` is lost at the next `within`.
+        """
         return Spans(self.lo.astype(np.int64) + keys, self.hi.astype(np.int64) + keys, UNBOUNDED)._canonical()
 
     def stride(self, start: int, step: int, count: int) -> Spans:
@@ -186,12 +191,12 @@ class Spans:
 
     def take(self, rows: Any) -> Spans:
         """The sets of other rows: row `i` of the result is row `rows[i]` of this (its first axis)."""
-        return Spans(self.lo[:, rows], self.hi[:, rows], self.limit)
+        return Spans(self.lo.take(rows, axis=1), self.hi.take(rows, axis=1), self.limit)
 
     def only(self, rows: npt.NDArray[np.bool_]) -> Spans:
         """The same sets in the rows where `rows` is True, and empty ones elsewhere."""
         limit = self.lo.dtype.type(self.limit)
-        lo, hi = (np.where(rows, _stacked(ends, shape=rows.shape), limit) for ends in (self.lo, self.hi))
+        lo, hi = (np.where(rows, _over(ends, rows.shape), limit) for ends in (self.lo, self.hi))
         return Spans(lo, hi, self.limit)
 
     def transpose(self) -> Spans:
@@ -221,12 +226,9 @@ class Spans:
 
     def within(self, limit: int, shape: tuple[int, ...] | None = None) -> Spans:
         """Cut to the keys `0 .. limit - 1`; `shape` is that of the rows, where the columns may be scalars so far."""
-        shape = np.broadcast_shapes(self.shape, shape or ())
-        kind = _narrow(limit)
-        lo, hi = (
-            _stacked(np.clip(ends, 0, limit, out=np.empty(ends.shape, kind), casting="unsafe"), shape=shape)
-            for ends in (self.lo, self.hi)
-        )
+        lo, hi = (_over(ends, shape or self.shape) for ends in (self.lo, self.hi))
+        if limit != self.limit:
+            lo, hi = (_cut(ends, limit) for ends in (lo, hi))
         return Spans(lo, hi, limit)._canonical()
 
     def _canonical(self) -> Spans:
@@ -304,16 +306,25 @@ _NETWORK_MOST = 8
 """Up to here a network of minimum and maximum beats a sort along the rows (100x at one or two columns)."""
 
 
-def _stacked(*ends: Column, shape: tuple[int, ...] = ()) -> Column:
-    """The columns of all arrays `(intervals, *rows)` as one array; rows broadcast, also to those of `shape`."""
-    shape = np.broadcast_shapes(shape, *(e.shape[1:] for e in ends))
-    fit = [
-        e
-        if e.shape[1:] == shape
-        else np.broadcast_to(e.reshape(len(e), *(1,) * (len(shape) + 1 - e.ndim), *e.shape[1:]), (len(e), *shape))
-        for e in ends
-    ]
-    return fit[0] if len(fit) == 1 else np.concatenate(fit)
+def _stacked(*ends: Column) -> Column:
+    """The columns of all arrays `(intervals, *rows)` as one array; the rows broadcast."""
+    shape = np.broadcast_shapes(*(e.shape[1:] for e in ends))
+    return np.concatenate([_over(e, shape) for e in ends])
+
+
+def _over(ends: Column, shape: tuple[int, ...]) -> Column:
+    """Columns `(intervals, *rows)` whose rows broadcast to those of `shape`, and that to them."""
+    if ends.shape[1:] == shape:
+        return ends
+    shape = np.broadcast_shapes(ends.shape[1:], shape)
+    missing = len(shape) + 1 - ends.ndim
+    return np.broadcast_to(ends.reshape(len(ends), *(1,) * missing, *ends.shape[1:]), (len(ends), *shape))
+
+
+def _cut(ends: Column, limit: int) -> Column:
+    """Every end within `0 .. limit`, as the smallest integers worth using."""
+    cut = np.maximum(ends, 0)
+    return np.minimum(cut, limit, out=cut).astype(_narrow(limit), copy=False)
 
 
 def _without_unused(lo: Column, hi: Column, limit: Any) -> tuple[Column, Column]:

@@ -34,6 +34,7 @@ from maskkit.evaluate import materialise, planes, row_count, spans_of
 from maskkit.item import Item
 from maskkit.mask import AttentionMask, Mask, MaskGroup
 from maskkit.registry import contract_problem, registry
+from maskkit.validators import is_integer
 
 HEAVY = ("jax", "keras", "matplotlib", "tensorflow", "torch", "transformers")
 """What the entry module of a plugin must not import."""
@@ -61,7 +62,7 @@ def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
     """Hold one mask to its contract: against its predicate, on every backend, in the algebra, cut, saved and drawn."""
     _run(mask, check_rule, mask)
     dense = _run(mask, brute_force, mask)
-    for check in (check_spans, check_sliding, check_arrays):
+    for check in (check_spans, check_period, check_arrays):
         _run(mask, check, mask, dense)
     for name in installed_backends() if backends is None else backends:
         _run(mask, check_backend, mask, dense, name)
@@ -133,11 +134,21 @@ def check_spans(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
                 )
 
 
-def check_sliding(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
-    """Of a mask that says so, every row is the one before, moved by a key."""
-    if mask.slides:
-        assert dense.ndim == 2, f"{mask!r}: slides is for masks of queries by keys, not for shape {dense.shape}"
-        _equal(dense[1:, 1:], dense[:-1, :-1], mask, "slides is True, but a row is not the one before moved by a key")
+def check_period(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
+    """Of a mask that says so, every row is one some rows before, moved by as many keys; what it paints is the same."""
+    n = mask.period
+    assert is_integer(n), f"{mask!r}: period must be an integer, got {n!r}"
+    assert n >= 0, f"{mask!r}: period must not be negative, got {n!r}"
+    assert n or mask.paint is None, f"{mask!r}: a mask that paints must have a period"
+    if not n:
+        return
+    assert dense.ndim == 2, f"{mask!r}: a period is for masks of queries by keys, not for shape {dense.shape}"
+    _equal(dense[n:, n:], dense[:-n, :-n], mask, f"period is {n}, but a row is not the one {n} before, moved by {n}")
+    if mask.paint is not None:
+        out = np.zeros(mask.shape, np.bool_)
+        for row in range(0, len(out), n):
+            mask.paint(out[row : row + n], row, True)
+        _equal(out, dense, mask, "paint() differs from allows()")
 
 
 def check_arrays(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:

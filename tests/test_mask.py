@@ -169,11 +169,11 @@ def test_masks_of_the_distance_alone_slide(expression, cut):
     """So do their combinations and most of their views; one of every second row alone does not."""
     mask = maskkit.parse(expression, seq_len=40)
     seen, dense = mask[cut], mask.allows(*np.ogrid[:40, :40])[cut]
-    assert seen.slides
+    assert seen.period == 1
     np.testing.assert_array_equal(seen.allowed(), dense)
     np.testing.assert_array_equal(seen.blocked("torch"), ~dense)
-    assert not mask[::2, :].slides
-    assert not (mask & maskkit.create("document", lengths=[20, 20])).slides
+    assert not mask[::2, :].period
+    assert not (mask & maskkit.create("document", lengths=[20, 20])).period
 
 
 def test_what_slides_is_asked_for_two_rows(causal, monkeypatch):

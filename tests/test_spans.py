@@ -131,10 +131,11 @@ def test_equal_intervals_side_by_side_are_painted_as_many(step):
     assert np.array_equal(out, spans.contains(np.arange(limit)[:, None]).T)
 
 
-@given(shapes.flatmap(lambda shape: arrays(bool, shape)), st.booleans())
-def test_any_sets_or_their_complements_are_painted_and_nothing_else(allowed, complement):
-    out = np.zeros(allowed.shape)
-    paint(out, Spans.from_bool(allowed), 2.0, complement)
+@given(shapes.flatmap(lambda shape: arrays(bool, shape)), st.booleans(), st.booleans())
+def test_any_sets_or_their_complements_are_painted_and_nothing_else(allowed, complement, cleared):
+    """Into zeros, and into memory that holds something else."""
+    out = np.full(allowed.shape, 0.0 if cleared else 7.0)
+    paint(out, Spans.from_bool(allowed), 2.0, complement, cleared)
     np.testing.assert_array_equal(out, np.where(allowed != complement, 2.0, 0.0))
 
 
@@ -150,16 +151,29 @@ def tiles(request, monkeypatch):
     st.integers(1, 9),
     st.integers(0, 4),
     st.booleans(),
+    st.booleans(),
 )
-def test_intervals_that_turn_are_painted_where_they_are(tiles, bands, rows, distance, complement):
+def test_intervals_that_turn_are_painted_where_they_are(tiles, bands, rows, distance, complement, cleared):
     """Bands of rows whose intervals move by steps of their own, and a second one some keys further right."""
     i = np.arange(rows)
     lo = np.concatenate([lo + i * step for lo, _, step, _ in bands])
     hi = np.concatenate([lo + size + i * (step + growth) for lo, size, step, growth in bands])
     spans = Spans.union([Spans.interval(lo, hi), Spans.interval(hi + distance, hi + distance + hi - lo)]).within(30)
-    out = np.zeros((len(lo), 30), np.bool_)
-    paint(out, spans, True, complement)
+    out = np.full((len(lo), 30), not cleared)
+    paint(out, spans, True, complement, cleared)
     np.testing.assert_array_equal(out, dense(spans) != complement)
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+@pytest.mark.parametrize("complement", [True, False])
+@pytest.mark.parametrize("gap", [3, 5000])
+def test_rows_that_are_one_row_moved(gap, complement, cleared):
+    """Whether a gap in it is smaller than a page or not."""
+    place = np.random.default_rng(0).permutation(300)
+    spans = Spans.union([Spans.interval(place + i, place + i + 2) for i in (0, 2 + gap, 9 + gap)]).within(6000)
+    out = np.full((300, 6000), not cleared)
+    paint(out, spans, True, complement, cleared)
+    np.testing.assert_array_equal(out, spans.contains(np.arange(6000)[:, None]).T != complement)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (2, 0, 4)])

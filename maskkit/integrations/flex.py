@@ -37,7 +37,7 @@ def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
         block_size: queries and keys per block.
         device: where its tensors live; None is the cpu.
     """
-    if mask.slides and (mask.shape[-2] > _LONG or not _few_intervals(mask)):  # its map does without most rows' spans
+    if mask.period and (mask.shape[-2] > _LONG or not _few_intervals(mask)):  # its map does without most rows' spans
         blocks, function = block_map(mask, block_size), mask_mod(mask, device)
     else:
         chunks: list[Spans | None] = []

@@ -95,13 +95,14 @@ def beside(benchmark, floor, call, rounds=9, calls=1):
 @pytest.mark.parametrize("name", MASKS)
 def test_dense_bool(benchmark, name, seq_len):
     benchmark.group = f"dense bool, {seq_len} x {seq_len}, beside numpy.ones"
-    beside(benchmark, partial(np.ones, (seq_len, seq_len), bool), build(name, seq_len).allowed)
+    rounds = 41 if seq_len == 4096 else 9
+    beside(benchmark, partial(np.ones, (seq_len, seq_len), bool), build(name, seq_len).allowed, rounds)
 
 
 @pytest.mark.parametrize("name", MASKS)
 def test_bias(benchmark, name):
     benchmark.group = "float32 bias, 4096 x 4096, beside numpy.full"
-    beside(benchmark, partial(np.full, (4096, 4096), -np.inf, np.float32), build(name, 4096).bias)
+    beside(benchmark, partial(np.full, (4096, 4096), -np.inf, np.float32), build(name, 4096).bias, rounds=41)
 
 
 # -- block maps -------------------------------------------------------------------------------------------------------

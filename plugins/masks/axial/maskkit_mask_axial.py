@@ -33,8 +33,18 @@ class Axial(AttentionMask):
     def shape(self):
         return (self.height * self.width, self.height * self.width)
 
+    @property
+    def period(self):
+        return self.width
+
     def allows(self, q, k):
         return (q // self.width == k // self.width) | (q % self.width == k % self.width)
+
+    def paint(self, out, row, value):
+        first, rows = row // self.width, len(out) // self.width
+        grid = out.reshape(rows, self.width, self.height, self.width)
+        np.einsum("ijkj->ijk", grid)[...] = value  # a view of each token's column
+        np.einsum("ijil->ijl", grid[:, :, first : first + rows])[...] = value  # and of its row
 
     def spans(self, q):
         if self.height > limits.intervals:

@@ -17,7 +17,7 @@ class Banded(AttentionMask):
 
     name = "banded"
     samples = (dict(seq_len=16, band_width=5), dict(seq_len=8, band_width=40))
-    slides = True
+    period = 1
     seq_len: int = field(validator=positive)
     band_width: int = field(validator=positive)
 

@@ -45,7 +45,7 @@ class BigBird(AttentionMask):
         row, column = q // self.block_size, k // self.block_size
         near = abs(row - column) <= self.num_window_blocks // 2
         allowed = near | (row < self.num_global_blocks) | (column < self.num_global_blocks)
-        for block in self._random_blocks(row):
+        for block in self._random_blocks(row, [random_bits(self.seed, row, draw) for draw in range(self._draws)]):
             allowed = allowed | (column == block)
         return allowed
 
@@ -55,38 +55,45 @@ class BigBird(AttentionMask):
         of_query = q // self.block_size
         lowest = of_query.min()
         row = np.arange(lowest, of_query.max() + 1)
-        reach, drawn = self.num_window_blocks // 2, self._random_blocks(row)
-        behind_global = np.where(
-            row < self.num_global_blocks, -(-self.seq_len // self.block_size), self.num_global_blocks
-        )
+        reach = self.num_window_blocks // 2
+        drawn = self._random_blocks(row, random_bits(self.seed, row, np.arange(self._draws)[:, None]))
+        behind_global = np.where(row < self.num_global_blocks, self._blocks, self.num_global_blocks)
         first = np.stack([np.zeros_like(row), row - reach, *drawn])
         behind = np.stack([behind_global, row + reach + 1, *(block + 1 for block in drawn)])
         blocks = Spans.intervals(first * self.block_size, behind * self.block_size)
         return blocks.within(self.seq_len).take(of_query - lowest)
 
-    def _random_blocks(self, row):
-        """The blocks that each query block draws, one array for each draw; where none is left, a global one or none."""
-        total = -(-self.seq_len // self.block_size)
+    @property
+    def _blocks(self):
+        return -(-self.seq_len // self.block_size)
+
+    @property
+    def _draws(self):
+        return min(self.num_random_blocks, self._blocks)
+
+    def _random_blocks(self, row, bits):
+        """The blocks that each query block draws, one for each number; where none is left, a global one or none."""
         reach, first_local = self.num_window_blocks // 2, self.num_global_blocks
         window = maximum(row - reach, first_local)
-        width = maximum(minimum(row + reach + 1, total) - window, 0)
-        ranks = self._subset(row, min(self.num_random_blocks, total), total - first_local - width)
+        width = maximum(minimum(row + reach + 1, self._blocks) - window, 0)
+        ranks = _subset(bits, self._blocks - first_local - width)
         # Number the candidates 0, 1, ..: from the global blocks up to the window, and on behind it.
         behind = [minimum(maximum(first_local + rank - window + 1, 0), 1) for rank in ranks]
         return [first_local + rank + width * jump for rank, jump in zip(ranks, behind, strict=True)]
 
-    def _subset(self, row, size, count):
-        """`size` distinct numbers below count, all subsets equally likely; negative ones where count is too small.
 
-        Floyd's algorithm (Bentley and Floyd 1987, "A sample of brilliance"), without branches.
-        """
-        chosen = []
-        for draw in range(size):
-            last = count - size + draw
-            drawn = random_bits(self.seed, row, draw) % maximum(last + 1, 1)
-            taken = sum(1 - minimum(abs(drawn - earlier), 1) for earlier in chosen)
-            chosen.append(minimum(drawn + (last - drawn) * taken, last))
-        return chosen
+def _subset(bits, count):
+    """As many distinct numbers below count as there are bits, all subsets equally likely; negative where they are more.
+
+    Floyd's algorithm (Bentley and Floyd 1987, "A sample of brilliance"), without branches.
+    """
+    chosen = []
+    for draw, number in enumerate(bits):
+        last = count - len(bits) + draw
+        drawn = number % maximum(last + 1, 1)
+        taken = sum(1 - minimum(abs(drawn - earlier), 1) for earlier in chosen)
+        chosen.append(minimum(drawn + (last - drawn) * taken, last))
+    return chosen
 
 
 @hookimpl

@@ -16,7 +16,7 @@ class Causal(AttentionMask):
 
     name = "causal"
     samples = (dict(seq_len=16),)
-    slides = True
+    period = 1
     seq_len: int = field(validator=positive)
 
     def allows(self, q, k):

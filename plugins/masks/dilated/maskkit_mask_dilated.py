@@ -28,7 +28,7 @@ class Dilated(AttentionMask):
         dict(seq_len=8, window_size=3, dilation=1),
         dict(seq_len=70, window_size=40, dilation=2),
     )
-    slides = True
+    period = 1
     seq_len: int = field(validator=positive)
     window_size: int = field(validator=positive)
     dilation: int = field(validator=positive)

@@ -18,7 +18,7 @@ class SlidingWindow(AttentionMask):
 
     name = "sliding_window"
     samples = (dict(seq_len=16, window_size=4), dict(seq_len=8, window_size=20))
-    slides = True
+    period = 1
     seq_len: int = field(validator=positive)
     window_size: int = field(validator=positive)
 
