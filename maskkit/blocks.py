@@ -100,7 +100,8 @@ def _periodic(mask: AttentionMask, size: int, block_rows: int, block_keys: int, 
     found = []
     for blocks in _from_spans(spans_or_runs(mask, rows), size, block_keys):
         one_period, origin = prolonged(blocks, some)
-        found.append(one_period.take(row % period).shift(row // period * period - origin).within(block_keys))
+        here, moved = one_period.take(row % period), row // period * period - origin
+        found.append(Spans.cut(here.lo + moved, here.hi + moved, block_keys))
     return found
 
 
@@ -110,10 +111,11 @@ def _from_spans(spans: Spans, size: int, block_keys: int) -> tuple[Spans, Spans]
     block_rows = -(-rows // size)
     touched = _touched(spans, size, block_rows, block_keys)
     whole_rows = np.arange(block_rows) < rows // size
-    if len(spans) == 1:  # what single intervals share is one interval
+    wide = spans.hi - spans.lo >= size  # what single intervals share is one interval
+    if len(spans) == 1 or wide.sum(axis=0).max() <= 1:
         starts = np.arange(0, rows, size)
-        lo = np.maximum.reduceat(-(-spans.lo[0] // size), starts)
-        hi = np.minimum.reduceat(spans.hi[0] // size, starts)
+        lo = np.maximum.reduceat(-(-np.where(wide, spans.lo, 0).max(axis=0) // size), starts)
+        hi = np.minimum.reduceat(np.where(wide, spans.hi, 0).max(axis=0) // size, starts)
         return touched, Spans.interval(lo, hi).within(block_keys).only(whole_rows)
     # A block is full where nothing in it is blocked; beyond the last key and the last row everything is.
     full = ~_touched(~spans.within(block_keys * size), size, block_rows, block_keys)

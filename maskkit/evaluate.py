@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from maskkit.dense import blank, last_end, paint, slide, tile_rows
 from maskkit.errors import ConfigError
-from maskkit.spans import UNBOUNDED, Spans
+from maskkit.spans import Spans
 
 if TYPE_CHECKING:
     from maskkit.mask import Mask
@@ -203,7 +203,7 @@ def prolonged(spans: Spans, rows: npt.NDArray[np.int64]) -> tuple[Spans, int]:
     lo = spans.lo.reshape(shape) - moved
     hi = np.minimum(spans.hi.reshape(shape), ends) - moved
     lo, hi = ((end + origin).swapaxes(0, 1).reshape(-1, period) for end in (lo, hi))
-    return Spans(lo, hi, UNBOUNDED).within(origin + spans.limit), origin
+    return Spans.cut(lo, hi, origin + spans.limit), origin
 
 
 def materialise(mask: Mask, arange: Any) -> Any:

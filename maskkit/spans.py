@@ -82,6 +82,12 @@ class Spans:
         return cls(lo, hi, UNBOUNDED)._canonical()
 
     @classmethod
+    def cut(cls, lo: Column, hi: Column, limit: int) -> Spans:
+        """The same of columns of equal shape, cut to the keys `0 .. limit - 1`."""
+        lo, hi = (np.minimum(np.maximum(ends, 0), limit).astype(_narrow(limit), copy=False) for ends in (lo, hi))
+        return cls(lo, hi, limit)._canonical()
+
+    @classmethod
     def union(cls, parts: Iterable[Spans]) -> Spans:
         """What any of the parts allows."""
         first, *rest = parts
@@ -101,11 +107,20 @@ class Spans:
         rows, starts = np.nonzero(edges == 1)
         return cls.from_runs(rows, starts, np.nonzero(edges == -1)[1], tuple(shape), keys)
 
+    def to_bool(self) -> npt.NDArray[np.bool_]:
+        """True for the keys of every row: an array `(*rows, limit)`."""
+        rows, width = math.prod(self.shape), self.limit + 1
+        edges = np.zeros(rows * width, np.int8)
+        first = np.arange(rows).reshape(self.shape) * width
+        edges[(first + self.lo).ravel()] = 1
+        edges[(first + self.hi).ravel()] = -1
+        return edges.reshape(*self.shape, width).cumsum(axis=-1, dtype=np.int8)[..., :-1].view(np.bool_)
+
     @classmethod
     def same_keys(cls, keys: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_]) -> Spans | None:
         """Where `rows` is True the runs of True in `keys`, elsewhere nothing; None if they are over the limit."""
         runs = cls.from_bool(keys)
-        return runs.only(rows) if len(runs) <= limits.intervals else None
+        return runs.only(rows) if limits.fit_spans(len(runs), rows) else None
 
     @classmethod
     def from_runs(cls, row: Column, lo: Column, hi: Column, shape: tuple[int, ...], limit: int) -> Spans:
@@ -174,11 +189,8 @@ class Spans:
         ends = _sorted_columns(_stacked(self.lo, other.lo, self.hi, other.hi))
         return Spans(ends[0::2], ends[1::2], max(self.limit, other.limit))._canonical()
 
-    def shift(self, keys: Any) -> Spans:
-        """The same sets, moved by a number of keys (or by one for each row).
-
-        What leaves the range `0 .. limit` is lost at the next `within`.
-        """
+    def shift(self, keys: int) -> Spans:
+        """The same sets, moved by a number of keys. What leaves the range `0 .. limit` is lost at the next `within`."""
         return Spans(self.lo.astype(np.int64) + keys, self.hi.astype(np.int64) + keys, UNBOUNDED)._canonical()
 
     def stride(self, start: int, step: int, count: int) -> Spans:
@@ -187,7 +199,7 @@ class Spans:
             lo, hi = -((start - self.lo) // step), -((start - self.hi) // step)
         else:
             lo, hi = ((start - ends[::-1]) // -step + 1 for ends in (self.hi, self.lo))
-        return Spans(lo, hi, UNBOUNDED).within(count)
+        return Spans.cut(lo, hi, count)
 
     def take(self, rows: Any) -> Spans:
         """The sets of other rows: row `i` of the result is row `rows[i]` of this (its first axis)."""
@@ -227,9 +239,11 @@ class Spans:
     def within(self, limit: int, shape: tuple[int, ...] | None = None) -> Spans:
         """Cut to the keys `0 .. limit - 1`; `shape` is that of the rows, where the columns may be scalars so far."""
         lo, hi = (_over(ends, shape or self.shape) for ends in (self.lo, self.hi))
-        if limit != self.limit:
-            lo, hi = (_cut(ends, limit) for ends in (lo, hi))
-        return Spans(lo, hi, limit)._canonical()
+        if limit == self.limit:
+            return Spans(lo, hi, limit)
+        if lo.size and lo[0].min() >= 0 and hi.max() <= limit:  # there is nothing to cut
+            return Spans(lo.astype(_narrow(limit)), hi.astype(_narrow(limit)), limit)
+        return Spans.cut(lo, hi, limit)
 
     def _canonical(self) -> Spans:
         """From columns of any intervals the form that the class promises."""
@@ -319,12 +333,6 @@ def _over(ends: Column, shape: tuple[int, ...]) -> Column:
     shape = np.broadcast_shapes(ends.shape[1:], shape)
     missing = len(shape) + 1 - ends.ndim
     return np.broadcast_to(ends.reshape(len(ends), *(1,) * missing, *ends.shape[1:]), (len(ends), *shape))
-
-
-def _cut(ends: Column, limit: int) -> Column:
-    """Every end within `0 .. limit`, as the smallest integers worth using."""
-    cut = np.maximum(ends, 0)
-    return np.minimum(cut, limit, out=cut).astype(_narrow(limit), copy=False)
 
 
 def _without_unused(lo: Column, hi: Column, limit: Any) -> tuple[Column, Column]:

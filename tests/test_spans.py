@@ -173,7 +173,7 @@ def test_rows_that_are_one_row_moved(gap, complement, cleared):
     spans = Spans.union([Spans.interval(place + i, place + i + 2) for i in (0, 2 + gap, 9 + gap)]).within(6000)
     out = np.full((300, 6000), not cleared)
     paint(out, spans, True, complement, cleared)
-    np.testing.assert_array_equal(out, spans.contains(np.arange(6000)[:, None]).T != complement)
+    np.testing.assert_array_equal(out, complement != spans.contains(np.arange(6000)[:, None]).T)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (2, 0, 4)])

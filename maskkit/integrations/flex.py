@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,9 @@ def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
         block_size: queries and keys per block.
         device: where its tensors live; None is the cpu.
     """
-    if mask.period and (mask.shape[-2] > _LONG or not _few_intervals(mask)):  # its map does without most rows' spans
-        blocks, function = block_map(mask, block_size), mask_mod(mask, device)
+    few = not mask.period or _few_intervals(mask)
+    if mask.period and (mask.shape[-2] > _LONG or not few):  # its map does without most rows' spans
+        blocks, function = block_map(mask, block_size), _mask_mod(mask, _all_spans(mask) if few else [None], device)
     else:
         chunks: list[Spans | None] = []
         blocks = block_map(mask, block_size, lambda rows: chunks.append(rows if isinstance(rows, Spans) else None))
@@ -60,11 +61,10 @@ def block_mask(mask: AttentionMask, block_size: int, device: Any) -> BlockMask:
 
 
 def _from_array(blocks: BlockMap) -> list[Table]:
-    rows, columns = blocks.shape[-2:]
-    keys = np.arange(columns)[:, None, None]
-    touched, full = (spans.reshape((-1, rows)).contains(keys) for spans in (blocks.touched, blocks.full))
-    found = np.stack([touched & ~full, full])  # (kinds, columns, batch, rows)
-    tables = [_members_first(np.ascontiguousarray(np.moveaxis(found, 1, to))) for to in (3, 2)]
+    rows = blocks.shape[-2]
+    touched, full = (spans.reshape((-1, rows)).to_bool() for spans in (blocks.touched, blocks.full))
+    found = np.stack([touched & ~full, full])  # (kinds, batch, rows, columns)
+    tables = [_members_first(kinds) for kinds in (found, np.ascontiguousarray(found.swapaxes(2, 3)))]
     return [(counts[kind][:, None], indices[kind][:, None]) for counts, indices in tables for kind in range(2)]
 
 
@@ -134,9 +134,13 @@ def mask_mod(mask: AttentionMask, device: Any = None) -> MaskMod:
     For a mask with few intervals it is one function whatever the mask: `lo[q] <= kv < hi[q]` over captured tensors, so
     that other masks and other lengths compile nothing new. Other masks give their own predicate.
     """
+    return _mask_mod(mask, _all_spans(mask) if _few_intervals(mask) else [None], device)
+
+
+def _all_spans(mask: AttentionMask) -> Iterator[Spans | None]:
+    """The spans of all rows, plane by plane."""
     rows = np.arange(mask.shape[-2])
-    every = (spans_of(mask, plane, rows) for plane in planes(mask))
-    return _mask_mod(mask, every if _few_intervals(mask) else [None], device)
+    return (spans_of(mask, plane, rows) for plane in planes(mask))
 
 
 def _few_intervals(mask: AttentionMask) -> bool:

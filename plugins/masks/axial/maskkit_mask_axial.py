@@ -47,15 +47,14 @@ class Axial(AttentionMask):
         np.einsum("ijil->ijl", grid[:, :, first : first + rows])[...] = value  # and of its row
 
     def spans(self, q):
-        if self.height > limits.intervals:
+        if not limits.fit_spans(self.height, q):
             return None
         row, column = q // self.width, q % self.width
-        lo = np.add.outer(np.arange(self.height) * self.width, column)
-        hi = lo + 1
-        # So far a token of every row, that in its column; of its own row it sees all.
-        np.put_along_axis(lo, row[None], row[None] * self.width, axis=0)
-        np.put_along_axis(hi, row[None], (row[None] + 1) * self.width, axis=0)
-        return Spans.intervals(lo, hi)
+        rows = np.arange(self.height)
+        # Of its own row it sees all tokens, of every other that in its column.
+        own = np.equal.outer(rows, row)
+        lo = np.add.outer(rows * self.width, column) - own * column
+        return Spans.intervals(lo, lo + np.where(own, self.width, 1))
 
 
 @hookimpl

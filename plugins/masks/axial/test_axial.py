@@ -35,6 +35,7 @@ def test_two_steps_reach_the_whole_grid():
 
 def test_spans_and_predicate_agree_about_high_grids(monkeypatch):
     """More rows than `maskkit.limits.intervals` give no spans; with a higher limit they do, and the same mask."""
+    monkeypatch.setattr(limits, "few_intervals", 0)
     mask = Axial(height=40, width=3)
     dense = mask.allowed()
     assert mask.stats().intervals is None

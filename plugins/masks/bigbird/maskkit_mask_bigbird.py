@@ -50,7 +50,7 @@ class BigBird(AttentionMask):
         return allowed
 
     def spans(self, q):
-        if self.num_random_blocks + 2 > limits.intervals:
+        if not limits.fit_spans(self.num_random_blocks + 2, q):
             return None
         of_query = q // self.block_size
         lowest = of_query.min()

@@ -44,7 +44,7 @@ class Dilated(AttentionMask):
         steps = self._steps()
         if self.dilation == 1:
             return self.cover(q)
-        if len(steps) > limits.intervals:
+        if not limits.fit_spans(len(steps), q):
             return None
         keys = np.add.outer([-j * self.dilation for j in reversed(steps)], q)
         return Spans.intervals(keys, keys + 1)

@@ -35,6 +35,7 @@ def test_is_a_window_with_gaps(seq_len, window_size, dilation, causal):
 
 def test_spans_and_predicate_agree_about_many_keys(monkeypatch):
     """More keys than `maskkit.limits.intervals` give no spans; with a higher limit they do, and the same mask."""
+    monkeypatch.setattr(limits, "few_intervals", 0)
     mask = Dilated(seq_len=200, window_size=50, dilation=3)
     dense, stats = mask.allowed(), mask.stats()
     assert stats.intervals is None

@@ -52,7 +52,7 @@ class Longformer(AttentionMask):
 
     def spans(self, q):
         runs = self._runs()
-        if len(runs) >= limits.intervals:
+        if not limits.fit_spans(len(runs) + 1, q):
             return None
         reach, sees_all = self.window_size // 2, self._is_global(q)
         first, behind = np.where(sees_all, 0, q - reach), np.where(sees_all, self.seq_len, q + reach + 1)

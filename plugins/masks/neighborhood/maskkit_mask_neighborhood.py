@@ -49,7 +49,7 @@ class Neighborhood(AttentionMask):
         return (row >= top) & (row < top + size) & (column >= left) & (column < left + size)
 
     def spans(self, q):
-        if self.kernel_size > limits.intervals:
+        if not limits.fit_spans(self.kernel_size, q):
             return None
         top, left = self._corner(q)
         first = np.add.outer(np.arange(self.kernel_size) * self.width, top * self.width + left)

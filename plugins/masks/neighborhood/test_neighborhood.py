@@ -67,6 +67,7 @@ def test_an_even_kernel_is_refused():
 
 def test_spans_and_predicate_agree_about_large_kernels(monkeypatch):
     """A kernel over `maskkit.limits.intervals` has no spans; with a higher limit it has, and is the same."""
+    monkeypatch.setattr(limits, "few_intervals", 0)
     mask = Neighborhood(height=6, width=7, kernel_size=5)
     dense = mask.allowed()
     assert mask.stats().intervals == 5

@@ -31,7 +31,7 @@ class Strided(AttentionMask):
 
     def spans(self, q):
         columns = max((self.seq_len - 1) // self.stride, 1)
-        if columns > limits.intervals:
+        if not limits.fit_spans(columns, q):
             return None
         local = np.maximum(q - self.stride, 0)  # with the first multiple, which adjoins the local part
         keys = np.add.outer(np.arange(columns) * self.stride, q % self.stride)

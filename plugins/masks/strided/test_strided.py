@@ -36,9 +36,17 @@ def test_two_steps_reach_everything_before(seq_len, stride):
 
 def test_spans_and_predicate_agree_about_many_keys(monkeypatch):
     """A stride that needs more intervals than the limit has no spans; with a higher limit it has, and is the same."""
+    monkeypatch.setattr(limits, "few_intervals", 0)
     mask = Strided(seq_len=200, stride=4)
     dense = mask.allowed()
     assert mask.stats().intervals is None
     monkeypatch.setattr(limits, "intervals", 50)
     assert mask.stats().intervals == 49
     np.testing.assert_array_equal(mask.allowed(), dense)
+
+
+def test_few_rows_have_spans_of_any_number_of_intervals():
+    """What is written out or exported from a few of its rows needs no predicate: here from two, of 50 intervals."""
+    mask = Strided(seq_len=200, stride=4)
+    assert mask.spans(np.array([199, 0])) is not None
+    assert mask.spans(np.arange(200).repeat(10)) is None
