@@ -32,7 +32,7 @@ _GAP_BYTES = 2**18
 _FEW_EDGES = 16
 """Up to so many edges that stay, what lies between them is written apart."""
 _STAIRS = 16
-"""Rows that are as often the same as the one before need no look at how they move."""
+"""One row of so many may differ from the one before, and the others need no look at how they move."""
 _KEPT_BYTES = 2**25
 """Up to here the C library keeps memory for the next array instead of asking the system for cleared one (glibc)."""
 _PAGE = 2**12
@@ -75,13 +75,16 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, complement: bool = Fa
             continue
         if _alike(lo, hi):
             _paint_alike(plane, lo, hi, value, complement, cleared)
-            continue
-        for row, rows, edges, steps in _bands(lo, hi):
-            band = plane[row : row + rows]
-            if len(edges) <= _FEW_EDGES and not any(steps):
-                _repeat(band, edges, value, complement, cleared)
-            else:
-                _paint_band(band, _strips(edges, steps, plane.shape[1], complement), value, cleared)
+        elif stairs := _stairs(lo, hi):
+            for first, behind, edges in stairs:
+                _repeat(plane[first:behind], edges, value, complement, cleared)
+        else:
+            for row, rows, edges, steps in _bands(lo, hi):
+                band = plane[row : row + rows]
+                if len(edges) <= _FEW_EDGES and not any(steps):
+                    _repeat(band, edges, value, complement, cleared)
+                else:
+                    _paint_band(band, _strips(edges, steps, plane.shape[1], complement), value, cleared)
 
 
 def slide(out: npt.NDArray[Any], edges: list[int], value: Any, complement: bool = False, cleared: bool = True) -> None:
@@ -137,6 +140,17 @@ def _paint_alike(out: npt.NDArray[Any], lo: Column, hi: Column, value: Any, comp
     for row in range(0, rows, tile):
         out[row : row + tile] = line
         windows[places[row : row + tile]] = cells
+
+
+def _stairs(lo: Column, hi: Column) -> list[tuple[int, int, list[int]]] | None:
+    """Where most rows are like the one before: the first row, the row behind and the edges of all that are alike."""
+    differs = (lo[:, 1:] != lo[:, :-1]).any(axis=0) | (hi[:, 1:] != hi[:, :-1]).any(axis=0)
+    changes = np.flatnonzero(differs) + 1
+    if len(lo) * 2 > _FEW_EDGES or len(changes) * _STAIRS > lo.shape[1]:
+        return None
+    first = np.append(0, changes)
+    edges = np.stack([lo[:, first], hi[:, first]], axis=1).reshape(-1, len(first)).T
+    return list(zip(first.tolist(), [*changes.tolist(), lo.shape[1]], edges.tolist(), strict=True))
 
 
 def _repeat(band: npt.NDArray[Any], edges: list[int], value: Any, complement: bool, cleared: bool) -> None:
@@ -251,19 +265,11 @@ def _bands(lo: Column, hi: Column) -> Iterator[tuple[int, int, list[int], list[i
 
     First row, number of rows, and the edges of that first row, starts and ends in turn, with their steps.
     """
-    all_rows = lo.shape[1]
-    differs, turns = np.zeros((2, max(all_rows - 1, 0)), np.bool_)
+    turns = np.zeros(max(lo.shape[1] - 1, 0), np.bool_)
     for ends in (lo, hi):
-        differs |= (ends[:, 1:] != ends[:, :-1]).any(axis=0)
-    changes = np.flatnonzero(differs)
-    if len(changes) * _STAIRS < all_rows:
-        row = np.append(0, changes + 1)
-        rows = np.diff(row, append=all_rows)
-    else:
-        for ends in (lo, hi):
-            step = np.diff(ends)
-            turns[1:] |= (step[:, 1:] != step[:, :-1]).any(axis=0)
-        row, rows = _runs(turns)
+        step = np.diff(ends)
+        turns[1:] |= (step[:, 1:] != step[:, :-1]).any(axis=0)
+    row, rows = _runs(turns)
     edges, following = (
         np.stack([lo[:, at], hi[:, at]], axis=-1).swapaxes(0, 1).reshape(len(at), -1)
         for at in (row, np.minimum(row + 1, row + rows - 1))
