@@ -84,7 +84,10 @@ class Spans:
     @classmethod
     def cut(cls, lo: Column, hi: Column, limit: int) -> Spans:
         """The same of columns of equal shape, cut to the keys `0 .. limit - 1`."""
-        lo, hi = (np.minimum(np.maximum(ends, 0), limit).astype(_narrow(limit), copy=False) for ends in (lo, hi))
+        lo, hi = (
+            np.minimum(np.maximum(ends, 0), limit, out=np.empty(ends.shape, _narrow(limit)), casting="unsafe")
+            for ends in (lo, hi)
+        )
         return cls(lo, hi, limit)._canonical()
 
     @classmethod

@@ -49,12 +49,12 @@ class Axial(AttentionMask):
     def spans(self, q):
         if not limits.fit_spans(self.height, q):
             return None
-        row, column = q // self.width, q % self.width
-        rows = np.arange(self.height)
-        # Of its own row it sees all tokens, of every other that in its column.
-        own = np.equal.outer(rows, row)
-        lo = np.add.outer(rows * self.width, column) - own * column
-        return Spans.intervals(lo, lo + np.where(own, self.width, 1))
+        row, column = np.divmod(q.ravel(), self.width)
+        lo = np.add.outer(np.arange(self.height) * self.width, column)
+        hi = lo + 1
+        own = row, np.arange(len(row))  # so far one token in each row; of its own row it sees all
+        lo[own], hi[own] = row * self.width, (row + 1) * self.width
+        return Spans.intervals(*(ends.reshape(-1, *q.shape) for ends in (lo, hi)))
 
 
 @hookimpl
