@@ -1,9 +1,12 @@
 """Dense arrays from spans: every row is a piece of a strip, and the strip slides along under the rows.
 
-`numpy.zeros` gives memory that the operating system has cleared already, so only what differs from zero is written.
 Neighbouring rows whose intervals all move by constant steps form one band. In a band the row of a document, of a causal
 mask or of a window is the same strip of cells seen through a window that stays or moves: copying it from there takes
-one strided assignment for many rows, and every cell is written once.
+one strided assignment for many rows, and every cell is written once. Two kinds of masks need no bands: where all rows
+are one row moved anyhow (a neighborhood), and where most rows are the one before (blocks).
+
+For a large array `numpy.zeros` gives memory that the operating system has cleared already, so only what differs from
+zero is written. For a small one it has to clear memory itself, and then it is as quick to write zeros between.
 """
 
 from __future__ import annotations
@@ -27,14 +30,12 @@ _TILE_BYTES = 2**21
 """Short rows are painted together up to here; the pages they touch are still in the cache for the next strip."""
 _GAP_BYTES = 2**18
 """A gap of a tile is left out from here on; copying a smaller one takes less time than another assignment."""
-
-
 _FEW_EDGES = 16
 """Up to so many edges that stay, what lies between them is written apart."""
 _STAIRS = 16
 """One row of so many may differ from the one before, and the others need no look at how they move."""
 _KEPT_BYTES = 2**25
-"""Up to here the C library keeps memory for the next array instead of asking the system for cleared one (glibc)."""
+"""Up to here the C library (glibc) keeps memory for the next array instead of asking the system for cleared one."""
 _PAGE = 2**12
 """Cells between intervals up to which leaving them out saves nothing."""
 
@@ -144,9 +145,11 @@ def _paint_alike(out: npt.NDArray[Any], lo: Column, hi: Column, value: Any, comp
 
 def _stairs(lo: Column, hi: Column) -> list[tuple[int, int, list[int]]] | None:
     """Where most rows are like the one before: the first row, the row behind and the edges of all that are alike."""
+    if len(lo) * 2 > _FEW_EDGES:
+        return None
     differs = (lo[:, 1:] != lo[:, :-1]).any(axis=0) | (hi[:, 1:] != hi[:, :-1]).any(axis=0)
     changes = np.flatnonzero(differs) + 1
-    if len(lo) * 2 > _FEW_EDGES or len(changes) * _STAIRS > lo.shape[1]:
+    if len(changes) * _STAIRS > lo.shape[1]:
         return None
     first = np.append(0, changes)
     edges = np.stack([lo[:, first], hi[:, first]], axis=1).reshape(-1, len(first)).T

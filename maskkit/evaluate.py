@@ -176,7 +176,12 @@ def useful_period(mask: Mask, multiple: int = 1) -> int:
 def spans_or_runs(mask: Mask, rows: npt.NDArray[np.int64]) -> Spans:
     """The spans of some rows of a mask of two axes; where it has none, of what its predicate allows there."""
     spans = spans_of(mask, (), rows)
-    return Spans.from_bool(_bools(mask, (), rows)) if spans is None else spans
+    if spans is not None:
+        return spans
+    few = max(1, _BOOL_CELLS // mask.shape[-1])
+    if len(rows) <= few:
+        return Spans.from_bool(_bools(mask, (), rows))
+    return Spans.join([spans_or_runs(mask, rows[start : start + few]) for start in range(0, len(rows), few)])
 
 
 def telling_rows(rows: int, keys: int, period: int) -> npt.NDArray[np.int64]:
