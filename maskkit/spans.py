@@ -59,7 +59,7 @@ class Spans:
     limit: int
 
     def __init__(self, lo: Column, hi: Column, limit: int) -> None:
-        """Columns that already are as the class says; everybody else uses `interval`, `intervals` and `within`."""
+        """Columns that already are as the class says; everybody else uses `interval`, `intervals`, `within` and `cut`."""
         self.lo, self.hi, self.limit = lo, hi, limit
 
     @classmethod
@@ -244,7 +244,7 @@ class Spans:
         lo, hi = (_over(ends, shape or self.shape) for ends in (self.lo, self.hi))
         if limit == self.limit:
             return Spans(lo, hi, limit)
-        if lo.size and lo[0].min() >= 0 and hi.max() <= limit:  # there is nothing to cut
+        if self.limit == UNBOUNDED and lo.size and lo[0].min() >= 0 and hi.max() <= limit:  # nothing to cut
             return Spans(lo.astype(_narrow(limit)), hi.astype(_narrow(limit)), limit)
         return Spans.cut(lo, hi, limit)
 

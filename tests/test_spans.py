@@ -12,6 +12,12 @@ shapes = st.tuples(st.integers(1, 6), st.integers(1, 14))
 pairs = shapes.flatmap(lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape)))
 
 
+@pytest.fixture(autouse=True, params=[128, 0], ids=["sorted", "by minimum and maximum"])
+def few_rows(request, monkeypatch):
+    """Few rows, as here, are sorted; so everything is done once more as it is for many."""
+    monkeypatch.setattr("maskkit.spans._NETWORK_LEAST_ROWS", request.param)
+
+
 def dense(spans: Spans) -> np.ndarray:
     """The set as booleans (rows, keys), key by key."""
     return spans.contains(np.arange(spans.limit)[:, None]).T
@@ -53,6 +59,20 @@ def test_strides_equal_slices_of_the_keys(allowed, data):
     seen = Spans.from_bool(allowed).stride(start, step, expected.shape[1])
     np.testing.assert_array_equal(dense(seen), expected)
     assert_canonical(seen)
+
+
+@given(st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 9)).flatmap(lambda shape: arrays(bool, shape)))
+def test_to_booleans_and_back(allowed):
+    np.testing.assert_array_equal(Spans.from_bool(allowed).to_bool(), allowed)
+
+
+@given(shapes.flatmap(lambda shape: arrays(bool, shape)), st.integers(0, 20))
+def test_another_number_of_keys_cuts_or_adds_some(allowed, limit):
+    wide = np.pad(allowed, ((0, 0), (0, 20)))[:, :limit]
+    spans = Spans.from_bool(allowed).within(limit)
+    np.testing.assert_array_equal(dense(spans), wide)
+    assert spans == Spans.from_bool(wide)
+    assert_canonical(spans)
 
 
 @given(st.lists(st.tuples(st.integers(-9, 20), st.integers(-9, 20)), min_size=1, max_size=5), st.integers(1, 12))
