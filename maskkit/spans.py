@@ -59,7 +59,7 @@ class Spans:
     limit: int
 
     def __init__(self, lo: Column, hi: Column, limit: int) -> None:
-        """Columns that already are as the class says; everybody else uses `interval`, `intervals`, `within` and `cut`."""
+        """Columns that already are as the class says; others use `interval`, `intervals`, `within` and `cut`."""
         self.lo, self.hi, self.limit = lo, hi, limit
 
     @classmethod
