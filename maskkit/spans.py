@@ -169,14 +169,14 @@ class Spans:
     @_in_cache
     def __and__(self, other: Spans) -> Spans:
         # With all starts and all ends sorted apart, both sets hold what lies from a start to the end before its own.
-        lo = _sorted_columns(_stacked(self.lo, other.lo))[1:]
-        hi = _sorted_columns(_stacked(self.hi, other.hi))[:-1]
+        lo = _sorted_columns(_columns(self.lo, other.lo), slice(1, None))
+        hi = _sorted_columns(_columns(self.hi, other.hi), slice(-1))
         return Spans(lo, hi, min(self.limit, other.limit))._canonical()
 
     @_in_cache
     def __or__(self, *others: Spans) -> Spans:
         parts = (self, *others)
-        lo, hi = _stacked(*(part.lo for part in parts)), _stacked(*(part.hi for part in parts))
+        lo, hi = (np.stack(_columns(*ends)) for ends in zip(*((part.lo, part.hi) for part in parts), strict=True))
         return Spans(lo, hi, max(part.limit for part in parts))._canonical()
 
     @_in_cache
@@ -189,7 +189,7 @@ class Spans:
     @_in_cache
     def __xor__(self, other: Spans) -> Spans:
         # Membership flips at every end, so the sorted ends, taken in pairs, are the answer.
-        ends = _sorted_columns(_stacked(self.lo, other.lo, self.hi, other.hi))
+        ends = _sorted_columns(_columns(self.lo, other.lo, self.hi, other.hi))
         return Spans(ends[0::2], ends[1::2], max(self.limit, other.limit))._canonical()
 
     def shift(self, keys: int) -> Spans:
@@ -325,10 +325,10 @@ _NETWORK_LEAST_ROWS = 128
 """Of fewer rows than this a sort along them is quicker than so many calls."""
 
 
-def _stacked(*ends: Column) -> Column:
-    """The columns of all arrays `(intervals, *rows)` as one array; the rows broadcast."""
+def _columns(*ends: Column) -> list[Column]:
+    """The columns of all arrays `(intervals, *rows)`; the rows broadcast."""
     shape = np.broadcast_shapes(*(e.shape[1:] for e in ends))
-    return np.concatenate([_over(e, shape) for e in ends])
+    return [column for e in ends for column in _over(e, shape)]
 
 
 def _over(ends: Column, shape: tuple[int, ...]) -> Column:
@@ -367,13 +367,13 @@ def _tidied(lo: Column, hi: Column, rows: npt.NDArray[np.bool_], limit: Any) -> 
     return lo, hi
 
 
-def _sorted_columns(columns: Column) -> Column:
-    """Row by row, the values of the columns in ascending order."""
+def _sorted_columns(columns: Sequence[Column] | Column, keep: slice = slice(None)) -> Column:
+    """Row by row, the values of the columns in ascending order; some of the columns that they make."""
     if len(columns) > _NETWORK_MOST or columns[0].size < _NETWORK_LEAST_ROWS:
-        return np.sort(columns, axis=0)
+        return np.sort(np.asarray(columns), axis=0)[keep]
     apart = list(columns)
     for last in range(len(apart) - 1, 0, -1):
         for i in range(last):
             a, b = apart[i], apart[i + 1]
             apart[i], apart[i + 1] = np.minimum(a, b), np.maximum(a, b)
-    return np.stack(apart)
+    return np.stack(apart[keep])
