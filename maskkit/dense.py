@@ -36,6 +36,8 @@ _STAIRS = 16
 """One row of so many may differ from the one before, and the others need no look at how they move."""
 _KEPT_BYTES = 2**25
 """Up to here the C library (glibc) keeps memory for the next array instead of asking the system for cleared one."""
+_PIECE_BYTES = 2**14
+"""What the C library (glibc) copies at once it copies the faster the longer it is, up to here."""
 _PAGE = 2**12
 """Cells between intervals up to which leaving them out saves nothing."""
 
@@ -76,9 +78,8 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any, complement: bool = Fa
             continue
         if _alike(lo, hi):
             _paint_alike(plane, lo, hi, value, complement, cleared)
-        elif stairs := _stairs(lo, hi):
-            for first, behind, edges in stairs:
-                _repeat(plane[first:behind], edges, value, complement, cleared)
+        elif (first := _stairs(lo, hi)) is not None:
+            _paint_stairs(plane, first, lo[:, first], hi[:, first], value, complement, cleared)
         else:
             for row, rows, edges, steps in _bands(lo, hi):
                 band = plane[row : row + rows]
@@ -143,17 +144,32 @@ def _paint_alike(out: npt.NDArray[Any], lo: Column, hi: Column, value: Any, comp
         windows[places[row : row + tile]] = cells
 
 
-def _stairs(lo: Column, hi: Column) -> list[tuple[int, int, list[int]]] | None:
-    """Where most rows are like the one before: the first row, the row behind and the edges of all that are alike."""
+def _stairs(lo: Column, hi: Column) -> Ints | None:
+    """Where most rows are the same as the one before, the first of all that are the same."""
     if len(lo) * 2 > _FEW_EDGES:
         return None
     differs = (lo[:, 1:] != lo[:, :-1]).any(axis=0) | (hi[:, 1:] != hi[:, :-1]).any(axis=0)
     changes = np.flatnonzero(differs) + 1
-    if len(changes) * _STAIRS > lo.shape[1]:
-        return None
-    first = np.append(0, changes)
-    edges = np.stack([lo[:, first], hi[:, first]], axis=1).reshape(-1, len(first)).T
-    return list(zip(first.tolist(), [*changes.tolist(), lo.shape[1]], edges.tolist(), strict=True))
+    return np.append(0, changes) if len(changes) * _STAIRS < lo.shape[1] else None
+
+
+def _paint_stairs(
+    out: npt.NDArray[Any], first: Ints, lo: Column, hi: Column, value: Any, complement: bool, cleared: bool
+) -> None:
+    """Write some rows, each again and again up to the first of the next."""
+    bands = zip(first.tolist(), [*first[1:].tolist(), len(out)], strict=True)
+    if cleared:
+        edges = np.stack([lo, hi], axis=1).reshape(-1, len(first)).T.tolist()
+        for (row, behind), edges_here in zip(bands, edges, strict=True):
+            _repeat(out[row:behind], edges_here, value, complement, cleared)
+        return
+    keys = out.shape[1]
+    unit = np.gcd.reduce(np.stack([lo, hi]), axis=None, initial=keys)  # in blocks of so many keys all are alike
+    lines = Spans(lo // unit, hi // unit, keys // unit).to_bool() != complement
+    if out.dtype != np.bool_:
+        lines = np.where(lines, value, out.dtype.type(0))
+    for (row, behind), some in zip(bands, _several(lines.repeat(unit, axis=1)), strict=True):
+        _spread(out[row:behind], some)
 
 
 def _repeat(band: npt.NDArray[Any], edges: list[int], value: Any, complement: bool, cleared: bool) -> None:
@@ -162,11 +178,26 @@ def _repeat(band: npt.NDArray[Any], edges: list[int], value: Any, complement: bo
     stretches = [*zip(*_stretches(edges, complement, 0, len(line)), strict=True)]
     for start, end in stretches:
         line[start:end] = value
-    if not cleared:
-        band[...] = line
-        return
-    for start, end in stretches:
-        band[:, start:end] = line[start:end]
+    if cleared:
+        for start, end in stretches:
+            band[:, start:end] = line[start:end]
+    else:
+        _spread(band, _several(line[None])[0] if len(band) > 1 else line)
+
+
+def _several(lines: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Each row as often as makes a long one: memory is copied twice as fast in pieces of 16 KiB as of 4."""
+    count, keys = lines.shape
+    times = max(1, _PIECE_BYTES // (keys * lines.itemsize))
+    return np.broadcast_to(lines[:, None], (count, times, keys)).reshape(count, -1)
+
+
+def _spread(band: npt.NDArray[Any], some: npt.NDArray[Any]) -> None:
+    """Write a row, here given several times over, again and again."""
+    times = len(some) // band.shape[1]
+    whole = len(band) // times * times
+    band[:whole].reshape(-1, len(some))[...] = some
+    band[whole:] = some[: band.shape[1]]
 
 
 def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any, cleared: bool) -> None:

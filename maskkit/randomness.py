@@ -59,7 +59,7 @@ def _hash(left: Any, right: Any, words: tuple[Any, ...]) -> tuple[Any, Any]:
 def _round(left: Any, right: Any, i: int) -> tuple[Any, Any]:
     """One round; both halves stay in `0 .. 65535`."""
     product = right * _MULTIPLIERS[i] + 0x3C6E  # below 2**31: 65535 * 31285 + 15470
-    return right, left ^ (product // 64 & _LOW) ^ (product & _LOW)
+    return right, left ^ ((product // 64 ^ product) & _LOW)
 
 
 def threshold(probability: float) -> int:

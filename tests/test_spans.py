@@ -196,6 +196,18 @@ def test_rows_that_are_one_row_moved(gap, complement, cleared):
     np.testing.assert_array_equal(out, complement != spans.contains(np.arange(6000)[:, None]).T)
 
 
+@pytest.mark.parametrize("cleared", [True, False])
+@pytest.mark.parametrize("complement", [True, False])
+@pytest.mark.parametrize(("unit", "dtype"), [(1, bool), (4, bool), (3, np.float16), (4, np.int32)])
+def test_rows_that_are_mostly_the_one_before(unit, dtype, complement, cleared):
+    """Bands of 1 to 90 rows, in blocks of so many keys; every band is written in pieces of several rows."""
+    random = np.random.default_rng(unit)
+    allowed = np.repeat(random.random((9, 20)) < 0.3, [40, 1, 90, 33, 64, 17, 2, 80, 50], axis=0).repeat(unit, axis=1)
+    out = np.full(allowed.shape, 0 if cleared else 1, dtype)
+    paint(out, Spans.from_bool(allowed), out.dtype.type(1), complement, cleared)
+    np.testing.assert_array_equal(out, allowed != complement)
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (2, 0, 4)])
 def test_arrays_without_cells_are_painted_too(shape):
     paint(np.zeros(shape, np.bool_), Spans.nothing(shape[:-1], shape[-1]), True)
