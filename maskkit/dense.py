@@ -194,10 +194,11 @@ def _several(lines: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _spread(band: npt.NDArray[Any], some: npt.NDArray[Any]) -> None:
     """Write a row, here given several times over, again and again."""
-    times = len(some) // band.shape[1]
-    whole = len(band) // times * times
-    band[:whole].reshape(-1, len(some))[...] = some
-    band[whole:] = some[: band.shape[1]]
+    rows, keys = band.shape
+    rest = rows % (len(some) // keys)
+    if rest:
+        band[rows - rest :] = some[:keys]
+    band[: rows - rest].reshape(-1, len(some))[...] = some
 
 
 def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any, cleared: bool) -> None:

@@ -133,7 +133,10 @@ def dense(mask: Mask, dtype: npt.DTypeLike, on: Any, off: Any) -> npt.NDArray[An
 
 def _is_sparse(rows: Spans | Bools) -> bool:
     """Whether so little is allowed that only that should be written, even where memory has to be cleared for it."""
-    return isinstance(rows, Spans) and bool(rows[::_SAMPLED].counts().mean() < _SPARSE * rows.limit)
+    if not isinstance(rows, Spans):
+        return False
+    sampled = rows.hi[..., ::_SAMPLED] - rows.lo[..., ::_SAMPLED]
+    return bool(sampled.sum() * len(rows) < _SPARSE * rows.limit * sampled.size)
 
 
 def _paint_over(paint: Callable[..., None], period: int, out: npt.NDArray[Any], on: Any, off: Any) -> None:
