@@ -100,7 +100,23 @@ def slide(out: npt.NDArray[Any], edges: list[int], value: Any, complement: bool 
     _paint_band(out, [_Strip(0, out.shape[1], 1, edges, complement)], value, cleared)
 
 
-def tile_rows(row_bytes: int) -> int:
+def filled(out: npt.NDArray[Any], value: Any, multiple: int = 1) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """The first row and the array of some rows at a time, all `value`: what is written next meets them in the cache.
+
+    Args:
+        out: array (rows, keys).
+        value: a scalar that it can hold.
+        multiple: of so many rows, but for the last ones.
+    """
+    line = np.full(out.shape[1], value, out.dtype)  # a row is copied in less time than a scalar is spread
+    tile = max(_tile_rows(line.nbytes) // multiple, 1) * multiple
+    for row in range(0, len(out), tile):
+        part = out[row : row + tile]
+        part[...] = line
+        yield row, part
+
+
+def _tile_rows(row_bytes: int) -> int:
     """Rows whose memory stays in the cache until everything is painted in them."""
     return max(_TILE, _TILE_BYTES // row_bytes // _TILE * _TILE)
 
@@ -113,13 +129,9 @@ def last_end(spans: Spans) -> int:
 def _alike(lo: Column, hi: Column) -> bool:
     """Whether every row is the first one moved, without a gap that were better left out."""
     first = lo[0]
-    if (
-        first[0] == first[-1]
-        or (hi[0] - first != hi[0, 0] - first[0]).any()
-        or (lo[1:, 0] - hi[:-1, 0]).max(initial=0) > _PAGE
-    ):
+    if first[0] == first[-1] or (lo[1:, 0] - hi[:-1, 0]).max(initial=0) > _PAGE:
         return False
-    return all(np.array_equal(ends - first, np.broadcast_to((ends - first)[:, :1], ends.shape)) for ends in (lo, hi))
+    return all((apart == apart[:, :1]).all() for apart in (hi - first, lo - first))
 
 
 def _paint_alike(out: npt.NDArray[Any], lo: Column, hi: Column, value: Any, complement: bool, cleared: bool) -> None:
@@ -132,16 +144,13 @@ def _paint_alike(out: npt.NDArray[Any], lo: Column, hi: Column, value: Any, comp
         cells[start:end] = 0 if complement else value
     places = lo[0] + np.arange(rows) * keys
     windows = np.ndarray((rows * keys - length + 1, length), out.dtype, out, 0, (size, size))
-    if not complement:
+    if complement:
+        for row, part in filled(out, value):
+            windows[places[row : row + len(part)]] = cells
+    else:
         if not cleared:
             out[...] = 0
         windows[places] = cells
-        return
-    line = np.full(keys, value, out.dtype)
-    tile = tile_rows(keys * size)
-    for row in range(0, rows, tile):
-        out[row : row + tile] = line
-        windows[places[row : row + tile]] = cells
 
 
 def _stairs(lo: Column, hi: Column) -> Ints | None:
@@ -203,7 +212,7 @@ def _spread(band: npt.NDArray[Any], some: npt.NDArray[Any]) -> None:
 
 def _paint_band(band: npt.NDArray[Any], strips: list[_Strip], value: Any, cleared: bool) -> None:
     rows, size = len(band), band.itemsize
-    tile = tile_rows(band.shape[1] * size)
+    tile = _tile_rows(band.shape[1] * size)
     patterns = [
         (
             strip,

@@ -96,8 +96,7 @@ def _table(samples: list[Spans]) -> Table:
             continue
         slab = max(1, _SMALL_TABLE // sample.limit)
         for start in range(0, len(table), slab):
-            found = sample[start : start + slab].contains(np.arange(sample.limit)[:, None]).T
-            table[start : start + slab] = _members_first(found)[1]
+            table[start : start + slab] = _members_first(sample[start : start + slab].to_bool())[1]
     return counts, indices
 
 
