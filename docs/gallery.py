@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import maskkit
-from maskkit.describe import Parameter
-from maskkit.jepa import MaskBatch
-from maskkit.registry import registry
+from maskkit.configs.describe import Parameter
+from maskkit_jepa import MaskBatch
+from maskkit.registry.loader import registry
 
 ROOT = Path(__file__).parent.parent
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")

@@ -12,7 +12,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 import maskkit
-from maskkit.keras import TokenMasking
+from maskkit_keras import TokenMasking
 
 PICTURES = Path(__file__).parent / "pictures"
 PADDED, MASK = maskkit.pad_sequences([[1, 2, 3], [4, 5], [1, 4, 8, 9]])

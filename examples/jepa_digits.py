@@ -28,7 +28,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 import maskkit
-from maskkit.jepa import MaskBatch, choose, fork
+from maskkit_jepa import MaskBatch, choose, fork
 
 IMAGE, PATCH = 8, 2  # pixels: a grid of 4 x 4 tokens
 SIDE = IMAGE // PATCH

@@ -6,12 +6,14 @@ import logging
 from os import PathLike
 from typing import Any
 
-from maskkit.configs import fields_of
-from maskkit.describe import Info, describe
+from maskkit.configs.describe import Info, describe
+from maskkit.configs.expressions import tree
+from maskkit.configs.files import read_section
+from maskkit.configs.reading import config, from_dict
+from maskkit.configs.saving import fields_of, to_dict
 from maskkit.errors import ConfigError
-from maskkit.item import Item
-from maskkit.registry import Registration, registry
-from maskkit.trees import config, from_dict, to_dict
+from maskkit.registry.item import Item
+from maskkit.registry.loader import Registration, registry
 
 __all__ = ["config", "create", "from_dict", "info", "load", "names", "parse", "register", "to_dict"]
 
@@ -24,7 +26,7 @@ def create(name_or_mapping: Any, /, *, kind: str | None = None, **params: Any) -
     Args:
         name_or_mapping: a short name, a full name (`"mask.causal"`), or a mapping `{"type": name, **params}`; masks may
             be combined: `{"and": [..]}`, `{"or": [..]}`, `{"xor": [..]}`, `{"not": {..}}`.
-        kind: "mask", "attention" or "strategy", where a short name alone is ambiguous.
+        kind: "mask", "attention", "strategy" or another, where a short name alone is ambiguous.
         params: the item's parameters; they win over those of a mapping, and in a combination go to every mask that has
             them and was not given them.
 
@@ -49,8 +51,6 @@ def load(path: str | PathLike[str], /, key: str | None = None) -> Any:
     Raises:
         ConfigError: the file cannot be read or parsed (with line), the section is not there, or its content is wrong.
     """
-    from maskkit.files import read_section
-
     section = read_section(path, key)
     try:
         return create(section)
@@ -68,8 +68,6 @@ def parse(expression: str, /, **shared: Any) -> Any:
     Raises:
         ConfigError: the expression holds anything else, or a mask's parameters are wrong.
     """
-    from maskkit.expressions import tree
-
     return create(tree(expression), kind="mask", **shared)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class MaskkitError(Exception):
@@ -11,7 +11,13 @@ class MaskkitError(Exception):
 
 
 class ConfigError(MaskkitError, ValueError):
-    """Parameters, a file, an expression or a name that cannot mean one thing."""
+    """Parameters, a file, an expression or a name that cannot mean one thing.
+
+    Attributes:
+        problems: each thing that is wrong; empty where the message is the one problem.
+    """
+
+    problems: tuple[str, ...] = ()
 
 
 class UnknownName(ConfigError, LookupError):
@@ -24,6 +30,19 @@ class BrokenPlugin(MaskkitError, ImportError):
 
 class TooLarge(MaskkitError, MemoryError):
     """A dense array over `maskkit.limits.dense_bytes` was asked for."""
+
+
+def config_error(problems: Sequence[str], where: str) -> ConfigError:
+    """One error for one or several problems of `where`."""
+    text = problems[0] if len(problems) == 1 else f"{where} has {len(problems)} problems: " + "; ".join(problems)
+    error = ConfigError(text)
+    error.problems = tuple(problems)
+    return error
+
+
+def problems_of(error: ConfigError) -> list[str]:
+    """The single problems that an error reports."""
+    return list(error.problems or (str(error),))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

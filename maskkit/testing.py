@@ -25,15 +25,18 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
-from maskkit import configs, trees
-from maskkit.arrays import host, is_array
-from maskkit.backends import backend as find_backend
-from maskkit.describe import describe
+from maskkit.arrays.libraries import fetched, host, is_array
+from maskkit.configs.describe import describe
+from maskkit.configs.fields import build
+from maskkit.configs.reading import from_dict
+from maskkit.configs.saving import to_dict
 from maskkit.errors import ConfigError
-from maskkit.evaluate import materialise, planes, row_count, spans_of
-from maskkit.item import Item
-from maskkit.mask import AttentionMask, Mask, MaskGroup
-from maskkit.registry import contract_problem, registry
+from maskkit.masks.dense import on_grid
+from maskkit.masks.mask import AttentionMask, Mask, MaskGroup
+from maskkit.masks.rows import planes, row_count, spans_of
+from maskkit.registry.extensions import backend as find_backend
+from maskkit.registry.item import KINDS, Item
+from maskkit.registry.loader import contract_problem, registry
 from maskkit.validators import is_integer
 
 HEAVY = ("jax", "keras", "matplotlib", "tensorflow", "torch", "transformers")
@@ -45,11 +48,11 @@ _MANY_CELLS = 50_000
 
 def check_plugin(cls: type[Item], backends: Iterable[str] | None = None) -> None:
     """Hold a mask class to its contract: its form, its samples, its parameters, its documentation, its import."""
-    problem = contract_problem(cls, "mask")
+    problem = contract_problem(cls, KINDS["mask"])
     assert not problem, problem
     assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
     for sample in cls.samples:
-        config = _run(f"{cls.__name__} with the sample {dict(sample)}", configs.build, cls, sample)
+        config = _run(f"{cls.__name__} with the sample {dict(sample)}", build, cls, sample)
         built = config.build()
         for mask in built if issubclass(cls, MaskGroup) else (built,):
             check_mask(mask, backends)
@@ -135,20 +138,14 @@ def check_spans(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
 
 
 def check_period(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
-    """Of a mask that says so, every row is one some rows before, moved by as many keys; what it paints is the same."""
+    """Of a mask that says so, every row is one some rows before, moved by as many keys."""
     n = mask.period
     assert is_integer(n), f"{mask!r}: period must be an integer, got {n!r}"
     assert n >= 0, f"{mask!r}: period must not be negative, got {n!r}"
-    assert n or mask.paint is None, f"{mask!r}: a mask that paints must have a period"
     if not n:
         return
     assert dense.ndim == 2, f"{mask!r}: a period is for masks of queries by keys, not for shape {dense.shape}"
     _equal(dense[n:, n:], dense[:-n, :-n], mask, f"period is {n}, but a row is not the one {n} before, moved by {n}")
-    if mask.paint is not None:
-        out = np.zeros(mask.shape, np.bool_)
-        for row in range(0, len(out), n):
-            mask.paint(out[row : row + n], row, True)
-        _equal(out, dense, mask, "paint() differs from allows()")
 
 
 def check_arrays(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
@@ -166,9 +163,9 @@ def check_arrays(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
 def check_backend(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> None:
     """The backend's arrays, and the predicate on the backend's own indices, equal NumPy."""
     library = find_backend(name)
-    _equal(_to_numpy(mask.allowed(name)), dense, mask, f"allowed({name!r}) differs from NumPy")
-    _equal(_to_numpy(mask.blocked(name)), ~dense, mask, f"blocked({name!r}) differs from NumPy")
-    _equal(_to_numpy(mask.bias("float32", name)), mask.bias(), mask, f"bias(backend={name!r}) differs from NumPy")
+    _equal(fetched(mask.allowed(name)), dense, mask, f"allowed({name!r}) differs from NumPy")
+    _equal(fetched(mask.blocked(name)), ~dense, mask, f"blocked({name!r}) differs from NumPy")
+    _equal(fetched(mask.bias("float32", name)), mask.bias(), mask, f"bias(backend={name!r}) differs from NumPy")
     _equal(_on_grid(mask, library), dense, mask, f"allows() on {name} indices differs from NumPy")
 
 
@@ -183,7 +180,7 @@ def check_array_fields(mask: Mask, dense: npt.NDArray[np.bool_], name: str) -> N
     fields = {field: library.from_host(array.copy(), array.dtype.name, None) for field, array in arrays.items()}
     other = attrs.evolve(item, **fields)
     _equal(other.allowed(), dense, mask, f"allowed() differs with fields from {name}")
-    _equal(_to_numpy(other.allowed(name)), dense, mask, f"allowed({name!r}) differs with fields from {name}")
+    _equal(fetched(other.allowed(name)), dense, mask, f"allowed({name!r}) differs with fields from {name}")
     _equal(_on_grid(other, find_backend("numpy")), dense, mask, f"allows() differs with fields from {name}")
     if name == "torch":
         _check_nothing_is_read(item, {field: tensor.to("meta") for field, tensor in fields.items()})
@@ -208,17 +205,13 @@ def _check_nothing_is_read(mask: Any, fields: dict[str, Any]) -> None:
 
 def _on_grid(mask: Mask, library: Any) -> Any:
     """The predicate itself, on all indices of one library."""
-    allowed = materialise(mask, lambda size: library.arange(size, None))
+    allowed = on_grid(mask, lambda size: library.arange(size, None))
     index = library.arange(1, None)
     assert isinstance(allowed, type(index)), (
         f"{mask!r}: allows() turns {type(index).__name__} indices into {type(allowed).__name__}; write it with "
         "operators and maskkit.take alone"
     )
-    return _to_numpy(library.where(allowed, mask.shape, 1, 0, "bool"))
-
-
-def _to_numpy(array: Any) -> npt.NDArray[Any]:
-    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
+    return fetched(library.where(allowed, mask.shape, 1, 0, "bool"))
 
 
 def check_algebra(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
@@ -290,21 +283,20 @@ def check_round_trip(item: Item) -> None:
     """Plain data and back, without loss; the plain data are plain."""
     import json
 
-    saved = trees.to_dict(item)
+    saved = to_dict(item)
     assert json.loads(json.dumps(saved)) == saved, f"{item!r}: to_dict is not plain data: {saved!r}"
     again: Any = None
     if registered(item):
-        again = trees.from_dict(saved)
+        again = from_dict(saved)
     elif "type" in saved:  # not installed: no name to find it by
-        again = configs.build(type(item), {name: value for name, value in saved.items() if name != "type"})
+        again = build(type(item), {name: value for name, value in saved.items() if name != "type"})
     assert again in (None, item), f"{item!r} does not survive to_dict and from_dict"
 
 
-def registered(item: Item) -> bool:
+def registered(item: Any) -> bool:
     """Whether an item, and every mask it is made of, can be found by name."""
-    parts = [*getattr(item, "parts", ()), *([item.base] if hasattr(item, "base") else [])]
-    known = f"{item.kind}.{item.name}" in registry.full_names()
-    return all(map(registered, parts)) if parts else known
+    parts = getattr(item, "parts", ())
+    return all(map(registered, parts)) if parts else f"{item.kind}.{item.name}" in registry.full_names()
 
 
 def check_pictures(mask: Mask) -> None:
@@ -335,7 +327,7 @@ def check_parameters(cls: type[Item]) -> None:
                 words = f"{cls.__name__}({parameter.name}={bad!r}) is accepted; give the field a validator"
                 _raises(ConfigError, words, partial(cls, **wrong))
             if isinstance(sample.get(parameter.name), int):
-                configs.build(cls, {**sample, parameter.name: np.int64(sample[parameter.name])})
+                build(cls, {**sample, parameter.name: np.int64(sample[parameter.name])})
 
 
 def check_light_import(module: str) -> None:
@@ -350,7 +342,7 @@ def check_light_import(module: str) -> None:
 
 
 def _refused(cls: type[Item], params: dict[str, Any], what: str) -> None:
-    _raises(ConfigError, f"{cls.__name__} takes {what}", configs.build, cls, params)
+    _raises(ConfigError, f"{cls.__name__} takes {what}", build, cls, params)
 
 
 def _raises(error: type[Exception], otherwise: str, call: Any, *args: Any) -> None:

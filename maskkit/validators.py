@@ -1,6 +1,6 @@
-"""One vocabulary of validators, for `attrs.field(validator=...)`, with one style of message.
+"""One vocabulary of validators, for `attrs.field(validator=...)` and for `rules` between fields, with one style of message.
 
-Each is called as attrs does it, `(instance, attribute, value)`, raises `ConfigError`, and has a `rule`: the words that
+Each validator is called as attrs does it, `(instance, attribute, value)`, raises `ConfigError`, and has a `rule`: the words that
 follow the parameter's name in messages, help and `maskkit show`.
 """
 
@@ -10,16 +10,21 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from attrs import Attribute, evolve, frozen
-from maskkit.arrays import is_array
-from maskkit.dtypes import dtype_name
+from maskkit.arrays.libraries import host, is_array
+from maskkit.arrays.dtypes import dtype_name
 from maskkit.errors import ConfigError, did_you_mean
 
 
 def message(owner: Any, name: str, rule: str, value: Any) -> str:
     """`window_size must be positive, got -1`; attention layers say `Parameter 'num_heads' must be positive, got -1`."""
-    subject = f"Parameter '{name}'" if getattr(owner, "kind", "mask") == "attention" else name
-    return f"{subject} {rule}, got {shown(value)}"
+    return f"{subject(owner, name)} {rule}, got {shown(value)}"
+
+
+def subject(owner: Any, name: str) -> str:
+    """A parameter's name as messages begin with it."""
+    return f"Parameter '{name}'" if getattr(owner, "kind", "mask") == "attention" else name
 
 
 def shown(value: Any) -> str:
@@ -146,3 +151,124 @@ def array(ndim: int | tuple[int, ...] | None = None, dtype: str | None = None) -
         return "; no axis may be empty" if is_array(value) and 0 in value.shape else ""
 
     return Rule(words, check, hint=hint)
+
+
+# -- rules between fields ---------------------------------------------------------------------------------------------
+
+
+@frozen
+class FieldRule:
+    """What must hold between fields of one config, for `rules = (...)` on its class.
+
+    Attributes:
+        fields: those that are looked at; messages name the first.
+        rule: the words that follow its name in messages and in `maskkit show`.
+        problem: what is wrong with a config, as a message; empty if nothing is.
+    """
+
+    fields: tuple[str, ...]
+    rule: str
+    problem: Callable[[Any], str]
+
+
+def _rule(name: str, others: tuple[str, ...], words: str, wrong: Callable[[Any, tuple[Any, ...]], str]) -> FieldRule:
+    """A rule of one field by others: `wrong(value, others' values)` is what comes after the name, or empty."""
+
+    def problem(config: Any) -> str:
+        value = getattr(config, name)
+        found = "" if value is None else wrong(value, tuple(getattr(config, other) for other in others))
+        return f"{subject(config, name)} {found}" if found else ""
+
+    return FieldRule((name, *others), words, problem)
+
+
+def at_most(name: str, *others: str) -> FieldRule:
+    """A number must not be over any of the others."""
+
+    def wrong(value: Any, limits: tuple[Any, ...]) -> str:
+        return f"must be at most {_with(others, limits)}, got {shown(value)}" if value > min(limits) else ""
+
+    return _rule(name, others, f"must be at most {' and '.join(others)}", wrong)
+
+
+def multiple(name: str, of: str) -> FieldRule:
+    """An integer must be divisible by another."""
+
+    def wrong(value: Any, divisor: tuple[Any, ...]) -> str:
+        return f"must be divisible by {_with((of,), divisor)}, got {shown(value)}" if value % divisor[0] else ""
+
+    return _rule(name, (of,), f"must be divisible by {of}", wrong)
+
+
+def below(name: str, limit: str) -> FieldRule:
+    """A number, or each of several, must be less than another."""
+
+    def wrong(value: Any, most: tuple[Any, ...]) -> str:
+        beyond = [one for one in (value if isinstance(value, (tuple, list)) else (value,)) if one >= most[0]]
+        return f"must be below {_with((limit,), most)}, got {beyond[0]}" if beyond else ""
+
+    return _rule(name, (limit,), f"must be below {limit}", wrong)
+
+
+def within(name: str, low: int, high: str) -> FieldRule:
+    """An integer, or each of a one-dimensional array on the host, must be in `low..high`."""
+    words = f"must be in {low}..{high}"
+
+    def wrong(value: Any, most: tuple[Any, ...]) -> str:
+        numbers = host(value) if is_array(value) else np.asarray(value)
+        if numbers is None or numbers.dtype.kind == "b":
+            return ""
+        outside = np.flatnonzero((numbers < low) | (numbers > most[0]))
+        if not len(outside):
+            return ""
+        where = f" for sample {outside[0]}" if numbers.ndim else ""
+        return f"{words} ({low}..{most[0]}), got {numbers.flat[outside[0]]}{where}"
+
+    return _rule(name, (high,), words, wrong)
+
+
+def shaped(name: str, *sizes: str) -> FieldRule:
+    """An array of as many axes must have as many entries along each as fields say; what else there is passes."""
+    words = f"must have shape ({', '.join(sizes)})" if len(sizes) > 1 else f"must have {sizes[0]} entries"
+
+    def wrong(value: Any, shape: tuple[Any, ...]) -> str:
+        if not is_array(value) or len(value.shape) != len(shape) or tuple(value.shape) == shape:
+            return ""
+        if len(sizes) == 1:
+            return f"must have {sizes[0]} ({shape[0]}) entries, got {value.shape[0]}"
+        return f"{words} = {shape}, got {tuple(value.shape)}"
+
+    return _rule(name, sizes, words, wrong)
+
+
+def exactly_one(*names: str, hint: str = "") -> FieldRule:
+    """One of the fields must be given, and the others not; `hint` says how they differ."""
+    words = f"must be given where {' and '.join(names[1:])} is not, and only there"
+
+    def problem(config: Any) -> str:
+        given = [name for name in names if getattr(config, name) is not None]
+        if len(given) == 1:
+            return ""
+        count = "neither" if not given else "both" if len(names) == 2 else " and ".join(given)
+        return f"{config.name} takes either {' or '.join(names)}, got {count}" + (f"; {hint}" if hint else "")
+
+    return FieldRule(names, words, problem)
+
+
+def only_with(name: str, **given: Any) -> FieldRule:
+    """A field must be given where another has this value, and nowhere else: `only_with("levels", kind="ranked")`."""
+    ((other, wanted),) = given.items()
+
+    def problem(config: Any) -> str:
+        value, actual = getattr(config, name), getattr(config, other)
+        if (value is not None) == (actual == wanted):
+            return ""
+        if value is None:
+            return f"{name} required for {other} {wanted!r}"
+        return f"{subject(config, name)} must be None for {other} {actual!r}, got {shown(value)}"
+
+    return FieldRule((name, other), f"must be given for {other} {wanted!r}, and only there", problem)
+
+
+def _with(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    return " and ".join(f"{name}={value!r}" for name, value in zip(names, values, strict=True))

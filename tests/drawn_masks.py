@@ -12,8 +12,8 @@ from random import Random
 import numpy as np
 import maskkit
 from maskkit import AttentionMask, ConfigError, Mask, MaskGroup
-from maskkit.configs import build, parameters
-from maskkit.registry import registry
+from maskkit.configs.fields import build, parameters
+from maskkit.registry.loader import registry
 
 
 def mask_classes() -> list:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import create_block_mask
 import maskkit
 from maskkit import AttentionMask, Mask, testing
-from maskkit.evaluate import cover_of, planes, row_count
-from maskkit.registry import registry
+from maskkit.masks.rows import reach_of, planes, row_count
+from maskkit.registry.loader import registry
 
 # -- expressions: a mask, and beside it the booleans that it must be ---------------------------------------------------
 
@@ -142,12 +142,12 @@ def test_slices_of_every_expression(case, data):
 
 
 def check_cover(mask, dense):
-    """What lies outside the cover is blocked."""
+    """What lies outside the reach is blocked."""
     rows = np.arange(row_count(mask))
     for plane in planes(mask):
-        cover = cover_of(mask, plane, rows)
-        if cover is not None:
-            covered = cover.contains(np.arange(mask.shape[-1])[:, None]).T
+        reach = reach_of(mask, plane, rows)
+        if reach is not None:
+            covered = reach.contains(np.arange(mask.shape[-1])[:, None]).T
             assert not (np.atleast_2d(dense[plane]) & ~covered).any(), f"{mask!r}: cover() leaves out allowed pairs"
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import maskkit
-from maskkit.catalog import entries
-from maskkit.draw.svg import svg
-from maskkit.jepa.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
+from maskkit.registry.catalog import entries
+from maskkit.masks.draw.svg import svg
+from maskkit_jepa.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
 
 ROOT = Path(__file__).parent.parent
 GALLERY = runpy.run_path(str(ROOT / "docs" / "gallery.py"))

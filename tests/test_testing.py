@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from attrs import define, field, frozen
 from maskkit import AttentionMask, Spans, positive
-from maskkit.mask import Mask
+from maskkit.masks.mask import Mask
 from maskkit.testing import check_light_import, check_plugin
 
 DOC = """Query q may see keys 0..q.

@@ -86,10 +86,10 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
 
 def _command() -> Any:
     """The app with the commands of plugins."""
-    from maskkit.catalog import entries
+    from maskkit.registry.catalog import entries
 
     if any(not entry.kind for entry in entries()):
-        from maskkit.registry import registry
+        from maskkit.registry.loader import registry
 
         for more in registry.commands():
             app.add_typer(more)

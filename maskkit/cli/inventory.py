@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from maskkit.item import KINDS
+from maskkit.registry.item import KINDS
 
 if TYPE_CHECKING:
-    from maskkit.catalog import Entry
-    from maskkit.describe import Info
+    from maskkit.registry.catalog import Entry
+    from maskkit.configs.describe import Info
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _names(incomplete: str) -> list[str]:
     """Completion, from metadata."""
-    from maskkit.catalog import entries
+    from maskkit.registry.catalog import entries
 
     return [entry.name for entry in entries() if entry.kind and entry.name.startswith(incomplete)]
 
@@ -47,7 +47,7 @@ def list_items(
     """List what is installed. Reads metadata alone: no plugin is imported (but with --check)."""
     from fnmatch import fnmatch
 
-    from maskkit.catalog import entries
+    from maskkit.registry.catalog import entries
 
     if kind is not None and kind not in KINDS:
         raise typer.BadParameter(f"--kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -58,7 +58,8 @@ def list_items(
         and kind in (None, entry.kind)
         and any(fnmatch(name.lower(), pattern.lower()) for name in (entry.name, entry.full_name))
     ]
-    chosen.sort(key=lambda entry: (KINDS.index(entry.kind), _natural(entry.name), entry.provider))
+    order = kind_names(entry.entry_point.name for entry in entries())
+    chosen.sort(key=lambda entry: (order.index(entry.kind), _natural(entry.name), entry.provider))
     if requirements:
         _print_lines(_requirements(chosen))
         return
@@ -86,11 +87,11 @@ def _row(entry: Entry, status: str, why: str) -> dict[str, str]:
 
 def _status(entry: Entry, check: bool) -> tuple[str, str]:
     """As `Registry.status`; without the registry, and so without pluggy and attrs, where metadata say enough."""
-    from maskkit.catalog import entries, quick_status
+    from maskkit.registry.catalog import entries, quick_status
 
     if not check:
         return quick_status(entry, entries())
-    from maskkit.registry import registry
+    from maskkit.registry.loader import registry
 
     registry.try_load(entry.full_name)
     return registry.status(entry)
@@ -203,9 +204,9 @@ def _diagnose() -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     from maskkit import __version__
-    from maskkit.backends import BUILT_IN
-    from maskkit.catalog import entries
-    from maskkit.registry import registry
+    from maskkit.arrays.backends import BUILT_IN
+    from maskkit.registry.catalog import entries
+    from maskkit.registry.loader import registry
 
     versions = {"python": platform.python_version(), "maskkit": __version__}
     for library in _LIBRARIES:
@@ -226,7 +227,7 @@ def _examine(entry: Entry) -> dict[str, Any]:
     """Load one plugin, with its time and the heavy libraries that it pulled in."""
     from time import perf_counter
 
-    from maskkit.registry import registry
+    from maskkit.registry.loader import registry
 
     before, start = set(sys.modules), perf_counter()
     if entry.kind and not entry.blocked_by:

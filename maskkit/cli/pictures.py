@@ -134,8 +134,8 @@ def check(
     key: Annotated[str | None, typer.Option(help="Dotted path of the section that is meant.")] = None,
 ) -> None:
     """Validate a config file; nothing is built."""
-    from maskkit.files import read_section
-    from maskkit.trees import config
+    from maskkit.configs.files import read_section
+    from maskkit.configs.reading import config
 
     try:
         found = config(read_section(file, key))
@@ -185,7 +185,7 @@ def _render_strategy(strategy: Any, output: Path | None, blocked: bool) -> None:
     shown: Any = strategy.preview(4)
     _say_what_is_made_up(strategy)
     if output is None:
-        from maskkit.jepa.pictures import text_legend
+        from maskkit_jepa.pictures import text_legend
 
         typer.echo(shown.text(shutil.get_terminal_size().columns))
         batches = shown.values() if isinstance(shown, dict) else (shown,)
@@ -216,7 +216,7 @@ def _write_strategy(strategy: Any, shown: Any, output: Path) -> None:
 
 
 def _strategy_text(strategy: Any, shown: Any, suffix: str) -> str:
-    from maskkit.trees import to_dict
+    from maskkit.configs.saving import to_dict
 
     if suffix == ".json":
         return json.dumps(to_dict(strategy.config), indent=2) + "\n"
@@ -225,7 +225,7 @@ def _strategy_text(strategy: Any, shown: Any, suffix: str) -> str:
 
 def _masks(built: Any, target: str) -> list[Any]:
     """The masks among what was built."""
-    from maskkit.mask import Mask
+    from maskkit.masks.mask import Mask
 
     masks = list(built) if isinstance(built, tuple) else [built]
     if not all(isinstance(mask, Mask) for mask in masks):
@@ -240,7 +240,7 @@ def write(masks: list[Any], output: Path, blocked: bool) -> None:
     shown = [~mask if blocked else mask for mask in masks]
     suffix = output.suffix.lower()
     if suffix in (".png", ".pdf"):
-        from maskkit.draw.figure import figure
+        from maskkit.masks.draw.figure import figure
 
         figure(masks, blocked=blocked).savefig(output, dpi=120)
     elif suffix in (".npy", ".npz"):
@@ -266,7 +266,7 @@ def _as_text(masks: list[Any], suffix: str) -> str:
     if suffix == ".txt":
         return "\n".join(mask.text(width=200) for mask in masks) + "\n"
     if suffix == ".json":
-        from maskkit.trees import to_dict
+        from maskkit.configs.saving import to_dict
 
         configs = [to_dict(mask) for mask in masks]
         return json.dumps(configs if len(configs) > 1 else configs[0], indent=2) + "\n"

@@ -13,8 +13,8 @@ from typer.core import TyperCommand, TyperOption
 from maskkit.errors import ConfigError, MaskkitError
 
 if TYPE_CHECKING:
-    from maskkit.describe import Parameter
-    from maskkit.item import Item
+    from maskkit.configs.describe import Parameter
+    from maskkit.registry.item import Item
 
 _OPTIONS = "maskkit.options"
 VALUES = "maskkit.values"
@@ -76,8 +76,8 @@ class TargetCommand(TyperCommand):
 
 def read_target(target: str) -> Any:
     """The tree of mappings that a target stands for; a name of several kinds means what can be drawn."""
-    from maskkit.expressions import tree
-    from maskkit.registry import registry
+    from maskkit.configs.expressions import tree
+    from maskkit.registry.loader import registry
 
     found = _stdin() if target == "-" else tree(target)
     if not isinstance(found, Mapping) or "type" not in found:
@@ -97,7 +97,7 @@ def build_target(ctx: typer.Context, target: str) -> Any:
 
 def _stdin() -> Any:
     """JSON, or else YAML (which TOML is not: files are read by `check` and by `maskkit.load`)."""
-    from maskkit.files import parse_text
+    from maskkit.configs.files import parse_text
 
     text = sys.stdin.read()
     if not text.strip():
@@ -108,14 +108,14 @@ def _stdin() -> Any:
 
 def _nodes(tree: Any) -> list[tuple[type[Item], Mapping[str, Any]]]:
     """The items of a tree: their classes, and what the tree gives them."""
-    from maskkit.registry import registry
+    from maskkit.registry.loader import registry
 
     return [(registry.find(node["type"]), node) for node in _items(tree)]
 
 
 def _options(nodes: list[tuple[type[Item], Mapping[str, Any]]], taken: set[str]) -> list[TyperOption]:
     """One option for each parameter of the items; a parameter given in the tree is not offered again."""
-    from maskkit.describe import parameters
+    from maskkit.configs.describe import parameters
 
     found: dict[str, TyperOption] = {}
     for cls, node in nodes:
@@ -165,7 +165,7 @@ def _value(text: str) -> Any:
             import numpy as np
 
             return np.load(path, allow_pickle=False)
-        from maskkit.files import read
+        from maskkit.configs.files import read
 
         return read(path)
     try:

@@ -18,9 +18,9 @@ import torch
 from torch.nn.attention.flex_attention import create_block_mask
 import maskkit
 from maskkit import AttentionMask, MaskGroup, Spans
-from maskkit.configs import parameters
-from maskkit.evaluate import planes, row_count, spans_of
-from maskkit.registry import registry
+from maskkit.configs.fields import parameters
+from maskkit.masks.rows import planes, row_count, spans_of
+from maskkit.registry.loader import registry
 
 MILLION = 2**20
 FLEX_ARRAYS = [

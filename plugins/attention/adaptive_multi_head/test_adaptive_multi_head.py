@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_adaptive_multi_head import AdaptiveMultiHead, AdaptiveMultiHeadAttention
-from maskkit.keras.testing import check_attention, golden, gradients
+from maskkit_keras.testing import check_attention, golden, gradients
 
 
 def test_contract():

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 from maskkit_attention_capsule_routing import CapsuleRouting, CapsuleRoutingSelfAttention
 from maskkit_attention_capsule_routing._layer import squash
-from maskkit.keras.testing import check_attention, golden
+from maskkit_keras.testing import check_attention, golden
 
 X = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
 OFF = dict(use_vertical_routing=False, use_horizontal_routing=False)

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 from maskkit_attention_channel import Channel, ChannelAttention
 import maskkit
-from maskkit.keras.testing import check_attention, golden
+from maskkit_keras.testing import check_attention, golden
 
 X = np.random.default_rng(0).normal(size=(2, 4, 3, 8)).astype("float32")
 

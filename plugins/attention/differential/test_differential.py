@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_differential import Differential, DifferentialMultiHeadAttention
-from maskkit.keras.testing import check_attention, golden, output_kernel
+from maskkit_keras.testing import check_attention, golden, output_kernel
 
 X = np.random.default_rng(0).normal(size=(2, 5, 12)).astype("float32")
 LAMBDAS = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")

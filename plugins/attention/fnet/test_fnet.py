@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_fnet import FNet, FNetFourierTransform
-from maskkit.keras.testing import check_attention, golden
+from maskkit_keras.testing import check_attention, golden
 
 BOTH = pytest.mark.parametrize("implementation", ["matrix", "fft"])
 

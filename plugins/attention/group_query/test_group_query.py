@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 from maskkit_attention_group_query import GroupedQueryAttention, GroupQuery
 from maskkit_attention_multi_head import MultiHeadAttention
-from maskkit.keras.testing import check_attention, golden, head_kernel, output_kernel
+from maskkit_keras.testing import check_attention, golden, head_kernel, output_kernel
 
 
 def test_contract():

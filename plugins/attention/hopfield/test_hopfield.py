@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_hopfield import Hopfield, HopfieldAttention
-from maskkit.keras.testing import check_attention, compiled, golden, head_kernel, output_kernel
+from maskkit_keras.testing import check_attention, compiled, golden, head_kernel, output_kernel
 
 RANDOM = np.random.default_rng(0)
 QUERY = RANDOM.normal(size=(2, 3, 8)).astype("float32")

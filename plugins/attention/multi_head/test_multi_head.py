@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from maskkit_attention_multi_head import MultiHead, MultiHeadAttention
 import maskkit
-from maskkit.keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
+from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
 
 
 def test_contract():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_perceiver import Perceiver, PerceiverAttention
-from maskkit.keras.testing import check_attention, golden, head_kernel, output_kernel, stacked_bias, stacked_kernel
+from maskkit_keras.testing import check_attention, golden, head_kernel, output_kernel, stacked_bias, stacked_kernel
 
 RANDOM = np.random.default_rng(0)
 QUERY = RANDOM.normal(size=(2, 3, 12)).astype("float32")

@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 from maskkit_attention_reflect import Reflect, ReflectAttention
 import maskkit
-from maskkit.keras.testing import check_attention
-from maskkit.keras.testing.golden import float64
+from maskkit_keras.testing import check_attention
+from maskkit_keras.testing.golden import float64
 
 X = np.random.default_rng(0).normal(size=(2, 6, 15))
 REAL = np.arange(6) < [[4], [6]]

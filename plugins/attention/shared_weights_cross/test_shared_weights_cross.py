@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_shared_weights_cross import SharedWeightsCross, SharedWeightsCrossAttention
-from maskkit.keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
+from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
 
 X = np.random.default_rng(0).normal(size=(2, 7, 12)).astype("float32")
 A, B = X[:, :3], X[:, 3:]

@@ -8,7 +8,7 @@ import yaml
 from maskkit_jepa_curriculum import Curriculum
 import maskkit
 from maskkit import ConfigError
-from maskkit.jepa.testing import check_strategy, same
+from maskkit_jepa.testing import check_strategy, same
 
 
 def ratio(stages=1000, seed=0, **schedule):

@@ -8,7 +8,7 @@ import torch
 from maskkit_jepa_hierarchical import Hierarchical, HierarchicalMaskGenerator
 import maskkit
 from maskkit import ConfigError
-from maskkit.jepa.testing import check_strategy
+from maskkit_jepa.testing import check_strategy
 
 
 def create(**params):

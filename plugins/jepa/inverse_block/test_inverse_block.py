@@ -7,7 +7,7 @@ import pytest
 from maskkit_jepa_inverse_block import InverseBlock
 import maskkit
 from maskkit import ConfigError
-from maskkit.jepa.testing import check_strategy, wilson_hilferty
+from maskkit_jepa.testing import check_strategy, wilson_hilferty
 
 
 def test_contract():

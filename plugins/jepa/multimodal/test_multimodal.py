@@ -6,7 +6,7 @@ import torch
 from maskkit_jepa_multimodal import Multimodal
 import maskkit
 from maskkit import ConfigError
-from maskkit.jepa.testing import check_strategy
+from maskkit_jepa.testing import check_strategy
 
 
 def test_contract():

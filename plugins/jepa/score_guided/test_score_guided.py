@@ -6,7 +6,7 @@ import torch
 from maskkit_jepa_score_guided import ScoreGuided
 import maskkit
 from maskkit import ConfigError
-from maskkit.jepa.testing import check_strategy
+from maskkit_jepa.testing import check_strategy
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.permuted(np.tile(np.arange(196.0), (500, 1)), axis=1)  # no two equal: a score is a rank

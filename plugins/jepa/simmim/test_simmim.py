@@ -5,7 +5,7 @@ import pytest
 from maskkit_jepa_simmim import SimMim
 import maskkit
 from maskkit import ConfigError
-from maskkit.jepa.testing import check_strategy
+from maskkit_jepa.testing import check_strategy
 
 
 def test_contract():

@@ -5,7 +5,7 @@ import pytest
 from maskkit_jepa_tube import Tube
 import maskkit
 from maskkit import ConfigError
-from maskkit.jepa.testing import check_strategy
+from maskkit_jepa.testing import check_strategy
 
 
 def test_contract():

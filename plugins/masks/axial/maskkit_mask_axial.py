@@ -2,7 +2,7 @@
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, limits, positive
+from maskkit import AttentionMask, Spans, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -40,15 +40,11 @@ class Axial(AttentionMask):
     def allows(self, q, k):
         return (q // self.width == k // self.width) | (q % self.width == k % self.width)
 
-    def paint(self, out, row, value):
-        first, rows = row // self.width, len(out) // self.width
-        grid = out.reshape(rows, self.width, self.height, self.width)
-        np.einsum("ijkj->ijk", grid)[...] = value  # a view of each token's column
-        np.einsum("ijil->ijl", grid[:, :, first : first + rows])[...] = value  # and of its row
+    @property
+    def intervals(self):
+        return self.height
 
     def spans(self, q):
-        if not limits.fit_spans(self.height, q):
-            return None
         row, column = np.divmod(q.ravel(), self.width)
         lo = np.add.outer(np.arange(self.height) * self.width, column)
         hi = lo + 1

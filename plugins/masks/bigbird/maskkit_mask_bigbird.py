@@ -2,7 +2,7 @@
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, limits, non_negative, odd, positive, random_bits, seed, seed_or_new
+from maskkit import AttentionMask, Spans, hookimpl, non_negative, odd, positive, random_bits, seed, seed_or_new
 from maskkit.arrays import maximum, minimum
 
 
@@ -49,9 +49,11 @@ class BigBird(AttentionMask):
             allowed = allowed | (column == block)
         return allowed
 
+    @property
+    def intervals(self):
+        return self.num_random_blocks + 2
+
     def spans(self, q):
-        if not limits.fit_spans(self.num_random_blocks + 2, q):
-            return None
         of_query = q // self.block_size
         lowest = of_query.min()
         row = np.arange(lowest, of_query.max() + 1)

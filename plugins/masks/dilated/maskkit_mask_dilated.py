@@ -2,7 +2,7 @@
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, limits, positive
+from maskkit import AttentionMask, Spans, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -40,16 +40,18 @@ class Dilated(AttentionMask):
         within = (back >= steps[0] * self.dilation) & (back <= steps[-1] * self.dilation)
         return within & (back % self.dilation == 0)
 
+    @property
+    def intervals(self):
+        return 1 if self.dilation == 1 else len(self._steps())
+
     def spans(self, q):
         steps = self._steps()
         if self.dilation == 1:
-            return self.cover(q)
-        if not limits.fit_spans(len(steps), q):
-            return None
+            return self.reach(q)
         keys = np.add.outer([-j * self.dilation for j in reversed(steps)], q)
         return Spans.intervals(keys, keys + 1)
 
-    def cover(self, q):
+    def reach(self, q):
         steps = self._steps()
         return Spans.interval(q - steps[-1] * self.dilation, q - steps[0] * self.dilation + 1)
 

@@ -5,7 +5,19 @@ from typing import Any
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, ConfigError, Spans, array, as_array, by_content, hookimpl, host, optional, take
+from maskkit import (
+    AttentionMask,
+    ConfigError,
+    Spans,
+    array,
+    as_array,
+    by_content,
+    exactly_one,
+    hookimpl,
+    host,
+    optional,
+    take,
+)
 
 _INTEGERS = optional(array(ndim=1, dtype="integer"))
 
@@ -26,6 +38,7 @@ class Document(AttentionMask):
     """
 
     name = "document"
+    rules = (exactly_one("lengths", "ids", hint="lengths=[2, 1] and ids=[0, 0, 1] mean the same two documents"),)
     samples = (
         dict(lengths=[5, 3, 8]),
         dict(ids=[[0, 0, 1, 1, 1, 2], [7, 7, 7, -1, -1, -1]]),
@@ -37,12 +50,7 @@ class Document(AttentionMask):
     )
 
     def __attrs_post_init__(self):
-        if (self.lengths is None) == (self.ids is None):
-            given = "neither" if self.ids is None else "both"
-            raise ConfigError(
-                f"document takes either lengths or ids, got {given}; "
-                "lengths=[2, 1] and ids=[0, 0, 1] mean the same two documents"
-            )
+        super().__attrs_post_init__()
         if self.lengths is not None:
             _check_lengths(host(self.lengths))
 
@@ -60,9 +68,9 @@ class Document(AttentionMask):
         return take(self._ids, *batch, q) == take(self._ids, *batch, k)
 
     def spans(self, *rows):
-        return self.cover(*rows) if self._extents[2] else None
+        return self.reach(*rows) if self._extents[2] else None
 
-    def cover(self, *rows):
+    def reach(self, *rows):
         first, behind, _ = self._extents
         return Spans.interval(first[rows], behind[rows])
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from maskkit_mask_document import Document
 import maskkit
-from maskkit.evaluate import cover_of
+from maskkit.masks.rows import reach_of
 from maskkit.testing import check_plugin
 
 
@@ -42,10 +42,10 @@ def test_documents_in_one_piece_have_exact_spans_and_others_a_cover(ids):
     mask = Document(ids=ids)
     whole = 1 + np.count_nonzero(np.diff(ids)) == len(set(ids))
     assert (mask.spans(np.arange(len(ids))) is not None) == whole
-    cover = cover_of(mask, (), np.arange(len(ids)))
+    reach = reach_of(mask, (), np.arange(len(ids)))
     for q, id_ in enumerate(ids):
         seen = [k for k, other in enumerate(ids) if other == id_]
-        assert cover.row(q) == [(seen[0], seen[-1] + 1)]
+        assert reach.row(q) == [(seen[0], seen[-1] + 1)]
 
 
 def test_a_million_tokens_are_counted_from_spans():

@@ -3,7 +3,7 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import AttentionMask, ConfigError, Spans, array, as_array, by_content, hookimpl, host, positive, take
+from maskkit import AttentionMask, Spans, array, as_array, by_content, hookimpl, host, positive, take, within
 
 
 @frozen(kw_only=True)
@@ -21,16 +21,10 @@ class KeyPadding(AttentionMask):
     """
 
     name = "key_padding"
+    rules = (within("lengths", 0, "seq_len"),)
     samples = (dict(lengths=[5, 8, 2], seq_len=8), dict(lengths=[0, 3], seq_len=3))
     lengths: Any = field(converter=as_array, validator=array(ndim=1, dtype="integer"), eq=by_content)
     seq_len: int = field(validator=positive)
-
-    def __attrs_post_init__(self):
-        lengths = host(self.lengths)
-        if lengths is None:
-            return
-        for i in ((lengths < 0) | (lengths > self.seq_len)).nonzero()[0]:
-            raise ConfigError(f"lengths must be in 0..seq_len (0..{self.seq_len}), got {lengths[i]} for sample {i}")
 
     @property
     def shape(self):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, ConfigError, Spans, hookimpl, limits, positive
+from maskkit import AttentionMask, Spans, below, hookimpl, positive
 from maskkit.validators import Rule, is_integer
 
 _positions = Rule(
@@ -32,6 +32,7 @@ class Longformer(AttentionMask):
     """
 
     name = "longformer"
+    rules = (below("global_tokens", "seq_len"),)
     samples = (
         dict(seq_len=16, window_size=5, global_tokens=[0, 10]),
         dict(seq_len=12, window_size=2),
@@ -42,18 +43,15 @@ class Longformer(AttentionMask):
     window_size: int = field(validator=positive)
     global_tokens: tuple[int, ...] = field(default=(0,), converter=_as_positions, validator=_positions)
 
-    def __attrs_post_init__(self):
-        beyond = [position for position in self.global_tokens if position >= self.seq_len]
-        if beyond:
-            raise ConfigError(f"global_tokens must be below seq_len, got {beyond[0]} with seq_len={self.seq_len}")
-
     def allows(self, q, k):
         return (abs(q - k) <= self.window_size // 2) | self._is_global(q) | self._is_global(k)
 
+    @property
+    def intervals(self):
+        return len(self._runs()) + 1
+
     def spans(self, q):
         runs = self._runs()
-        if not limits.fit_spans(len(runs) + 1, q):
-            return None
         reach, sees_all = self.window_size // 2, self._is_global(q)
         first, behind = np.where(sees_all, 0, q - reach), np.where(sees_all, self.seq_len, q + reach + 1)
         return Spans.union([Spans.interval(first, behind), *(Spans.interval(*run) for run in runs)])

@@ -52,7 +52,7 @@ def test_the_order_of_the_global_tokens_does_not_matter():
 @pytest.mark.parametrize(
     ("global_tokens", "problem"),
     [
-        ([9], "global_tokens must be below seq_len, got 9 with seq_len=9"),
+        ([9], "global_tokens must be below seq_len=9, got 9"),
         ([-1], "global_tokens must be a list of positions from 0"),
         ([True], "global_tokens must be a list of"),
         (["0"], "global_tokens must be a list of"),

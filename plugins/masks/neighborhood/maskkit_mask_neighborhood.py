@@ -2,7 +2,7 @@
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, ConfigError, Spans, hookimpl, limits, odd, positive
+from maskkit import AttentionMask, Spans, at_most, hookimpl, odd, positive
 from maskkit.arrays import maximum, minimum
 
 
@@ -22,6 +22,7 @@ class Neighborhood(AttentionMask):
     """
 
     name = "neighborhood"
+    rules = (at_most("kernel_size", "height", "width"),)
     samples = (
         dict(height=4, width=5, kernel_size=3),
         dict(height=7, width=5, kernel_size=5),
@@ -30,13 +31,6 @@ class Neighborhood(AttentionMask):
     height: int = field(validator=positive)
     width: int = field(validator=positive)
     kernel_size: int = field(validator=odd)
-
-    def __attrs_post_init__(self):
-        if self.kernel_size > min(self.height, self.width):
-            raise ConfigError(
-                f"kernel_size must be at most height and width, got kernel_size={self.kernel_size} "
-                f"with height={self.height} and width={self.width}"
-            )
 
     @property
     def shape(self):
@@ -48,14 +42,16 @@ class Neighborhood(AttentionMask):
         size = self.kernel_size
         return (row >= top) & (row < top + size) & (column >= left) & (column < left + size)
 
+    @property
+    def intervals(self):
+        return self.kernel_size
+
     def spans(self, q):
-        if not limits.fit_spans(self.kernel_size, q):
-            return None
         top, left = self._corner(q)
         first = np.add.outer(np.arange(self.kernel_size) * self.width, top * self.width + left)
         return Spans.intervals(first, first + self.kernel_size)
 
-    def cover(self, q):
+    def reach(self, q):
         top, left = self._corner(q)
         first, last_row = top * self.width + left, (self.kernel_size - 1) * self.width
         return Spans.interval(first, first + last_row + self.kernel_size)

@@ -1,5 +1,6 @@
 """Padding: nothing sees padding, and padding sees nothing."""
 
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
@@ -26,9 +27,18 @@ class Padding(AttentionMask):
     def allows(self, b, q, k):
         return ~(take(self.padding_mask, b, q) | take(self.padding_mask, b, k))
 
+    @property
+    def intervals(self):
+        return len(self._runs)
+
+    @cached_property
+    def _runs(self):
+        """The tokens of each sample, whoever asks."""
+        return Spans.from_bool(~host(self.padding_mask))
+
     def spans(self, b, q):
         padding = host(self.padding_mask)
-        return Spans.same_keys(~padding[b], ~padding[b, q])
+        return self._runs.take(b).only(~padding[b, q])
 
 
 @hookimpl

@@ -5,15 +5,16 @@ from typing import Any
 from attrs import field, frozen
 from maskkit import (
     AttentionMask,
-    ConfigError,
     Spans,
     array,
     as_array,
     by_content,
     hookimpl,
     one_of,
+    only_with,
     optional,
     positive,
+    shaped,
     take,
 )
 
@@ -36,6 +37,7 @@ class QueryInteraction(AttentionMask):
 
     name = "query_interaction"
     category = "segmentation"
+    rules = (only_with("hierarchy_levels", interaction_type="hierarchical"), shaped("hierarchy_levels", "num_queries"))
     samples = (
         dict(num_queries=8, interaction_type="hierarchical", hierarchy_levels=[0, 0, 1, 1, 2, 2, 3, 3]),
         dict(num_queries=6),
@@ -47,17 +49,6 @@ class QueryInteraction(AttentionMask):
     hierarchy_levels: Any = field(
         default=None, converter=as_array, validator=optional(array(ndim=1, dtype="integer")), eq=by_content
     )
-
-    def __attrs_post_init__(self):
-        levels, kind = self.hierarchy_levels, self.interaction_type
-        if levels is None and kind == "hierarchical":
-            raise ConfigError("hierarchy_levels required for interaction_type 'hierarchical'")
-        if levels is not None and kind != "hierarchical":
-            raise ConfigError(f"hierarchy_levels must be None for interaction_type {kind!r}, which knows no levels")
-        if levels is not None and levels.shape[0] != self.num_queries:
-            raise ConfigError(
-                f"hierarchy_levels must have num_queries ({self.num_queries}) entries, got {levels.shape[0]}"
-            )
 
     @property
     def shape(self):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import ConfigError, Mask, array, as_array, by_content, hookimpl, one_of, optional, positive, take
+from maskkit import Mask, array, as_array, by_content, hookimpl, one_of, optional, positive, shaped, take
 
 
 @frozen(kw_only=True)
@@ -21,6 +21,7 @@ class Spatial(Mask):
     """
 
     name = "spatial"
+    rules = (shaped("attention_regions", "height", "width"),)
     samples = (
         dict(height=3, width=5, attention_regions=[[True] * 2 + [False] * 3, [False] * 5, [True] * 5]),
         dict(height=2, width=3, attention_regions=[[True, False, True], [False] * 3], mask_mode="outside"),
@@ -32,13 +33,6 @@ class Spatial(Mask):
         default=None, converter=as_array, validator=optional(array(ndim=2, dtype="bool")), eq=by_content
     )
     mask_mode: str = field(default="inside", validator=one_of("inside", "outside"))
-
-    def __attrs_post_init__(self):
-        regions = self.attention_regions
-        if regions is not None and tuple(regions.shape) != self.shape:
-            raise ConfigError(
-                f"attention_regions must have shape (height, width) = {self.shape}, got {tuple(regions.shape)}"
-            )
 
     @property
     def shape(self):

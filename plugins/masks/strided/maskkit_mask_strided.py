@@ -2,7 +2,7 @@
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, limits, positive
+from maskkit import AttentionMask, Spans, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -29,17 +29,19 @@ class Strided(AttentionMask):
         back = q - k
         return (back >= 0) & ((back < self.stride) | (back % self.stride == 0))
 
+    @property
+    def intervals(self):
+        return max((self.seq_len - 1) // self.stride, 1)
+
     def spans(self, q):
-        columns = max((self.seq_len - 1) // self.stride, 1)
-        if not limits.fit_spans(columns, q):
-            return None
+        columns = self.intervals
         local = np.maximum(q - self.stride, 0)  # with the first multiple, which adjoins the local part
         keys = np.add.outer(np.arange(columns) * self.stride, q % self.stride)
         # Single keys as long as they lie before the local part, then that, then nothing.
         behind = np.where(keys < local, keys + 1, np.where(keys < local + self.stride, q + 1, 0))
         return Spans.intervals(np.minimum(keys, local), behind)
 
-    def cover(self, q):
+    def reach(self, q):
         return Spans.interval(0, q + 1)
 
 

@@ -44,7 +44,7 @@ class Tree(AttentionMask):
             q = q + climbs * (above - q)
         return q == k
 
-    def cover(self, q):
+    def reach(self, q):
         return Spans.interval(0, q + 1)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import ConfigError, Mask, Spans, array, as_array, by_content, hookimpl, host, positive, take
+from maskkit import Mask, Spans, array, as_array, by_content, hookimpl, host, positive, shaped, take, within
 from maskkit.arrays import is_array
 from maskkit.validators import Rule, is_integer
 
@@ -39,6 +39,7 @@ class ValidQuery(Mask):
     """
 
     name = "valid_query"
+    rules = (within("valid_queries", 0, "num_queries"), shaped("valid_queries", "num_queries"))
     samples = (
         dict(num_queries=10, valid_queries=5),
         dict(num_queries=6, valid_queries=[True, False, True, True, False, False]),
@@ -51,13 +52,6 @@ class ValidQuery(Mask):
         validator=Rule("must be a count, a boolean array with 1 axis, or None", _is_count_or_flags),
         eq=by_content,
     )
-
-    def __attrs_post_init__(self):
-        valid, most = self.valid_queries, self.num_queries
-        if not (valid is None or is_array(valid) or 0 <= valid <= most):
-            raise ConfigError(f"valid_queries must be in 0..num_queries (0..{most}), got {valid}")
-        if self._marked and valid.shape[0] != most:
-            raise ConfigError(f"valid_queries must have num_queries ({most}) entries, got {valid.shape[0]}")
 
     @property
     def shape(self):

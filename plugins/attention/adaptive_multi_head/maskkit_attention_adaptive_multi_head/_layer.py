@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import Allowed, AttentionLayer, Dropout, allowed_pairs, dropping, masked_softmax, project, widen
+from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, dropping, masked_softmax, project, widen
 
 from . import AdaptiveMultiHead
 

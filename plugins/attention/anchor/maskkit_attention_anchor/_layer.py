@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import Allowed, AttentionLayer, Dropout, allowed_pairs, project
+from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, project
 from maskkit.validators import is_integer, message
 
 from . import Anchor

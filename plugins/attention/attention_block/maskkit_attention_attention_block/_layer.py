@@ -2,7 +2,7 @@
 
 import keras
 from keras import ops
-from maskkit.keras import AttentionLayer, Dropout, LayerNormalization, allowed_pixels, boolean, dropping, project
+from maskkit_keras import AttentionLayer, Dropout, LayerNormalization, allowed_pixels, boolean, dropping, project
 
 from . import AttentionBlockConfig
 

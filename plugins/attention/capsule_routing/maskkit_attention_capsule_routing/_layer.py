@@ -3,17 +3,7 @@
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import (
-    AttentionLayer,
-    Dropout,
-    allowed_pairs,
-    causal_mask,
-    dropping,
-    masked_softmax,
-    project,
-    token_mask,
-    widen,
-)
+from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, causal_mask, dropping, masked_softmax, project, token_mask, widen
 
 from . import CapsuleRouting
 

@@ -3,7 +3,7 @@
 import keras
 from maskkit_attention_channel import ChannelAttention
 from maskkit_attention_spatial import SpatialAttention
-from maskkit.keras import AttentionLayer
+from maskkit_keras import AttentionLayer
 
 from . import CBAMConfig
 

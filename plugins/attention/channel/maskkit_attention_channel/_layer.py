@@ -2,7 +2,7 @@
 
 import keras
 from keras import ops
-from maskkit.keras import AttentionLayer, mean, pixel_mask, project, widen
+from maskkit_keras import AttentionLayer, mean, pixel_mask, project, widen
 
 from . import Channel
 

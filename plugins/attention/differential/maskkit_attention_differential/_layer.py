@@ -2,7 +2,7 @@
 
 import keras
 from keras import ops
-from maskkit.keras import AttentionLayer, Dropout, allowed_pairs, project, rms_norm
+from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, project, rms_norm
 
 from . import Differential
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import AttentionLayer, boolean
+from maskkit_keras import AttentionLayer, boolean
 
 from . import FNet
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import AttentionLayer, Dropout, allowed_pairs, project, split
+from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, project, split
 
 from . import GroupQuery
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import AttentionLayer, BatchNormalization, Dropout, allowed_pairs, allowed_pixels, project
+from maskkit_keras import AttentionLayer, BatchNormalization, Dropout, allowed_pairs, allowed_pixels, project
 
 from . import MobileMQAConfig
 

@@ -3,17 +3,7 @@
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import (
-    AttentionLayer,
-    BatchNormalization,
-    Dropout,
-    LayerNormalization,
-    allowed_pairs,
-    allowed_pixels,
-    dropping,
-    project,
-    widen,
-)
+from maskkit_keras import AttentionLayer, BatchNormalization, Dropout, LayerNormalization, allowed_pairs, allowed_pixels, dropping, project, widen
 from maskkit.validators import message
 
 from . import NonLocal

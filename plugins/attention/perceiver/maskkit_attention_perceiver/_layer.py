@@ -2,7 +2,7 @@
 
 import keras
 from maskkit import ConfigError
-from maskkit.keras import AttentionLayer, Dropout, LayerNormalization, allowed_pairs, project
+from maskkit_keras import AttentionLayer, Dropout, LayerNormalization, allowed_pairs, project
 
 from . import Perceiver
 

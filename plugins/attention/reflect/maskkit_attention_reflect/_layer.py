@@ -1,7 +1,7 @@
 """The Keras layer of reflect."""
 
 import keras
-from maskkit.keras import AttentionLayer, allowed_pairs, project
+from maskkit_keras import AttentionLayer, allowed_pairs, project
 
 from . import Reflect
 

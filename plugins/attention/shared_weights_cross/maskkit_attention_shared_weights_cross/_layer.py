@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import Allowed, AttentionLayer, Dropout, allowed_pairs, boolean, project
+from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, boolean, project
 from maskkit.validators import message
 
 from . import SharedWeightsCross, group_sizes

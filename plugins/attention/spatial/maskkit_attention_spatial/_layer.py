@@ -2,7 +2,7 @@
 
 import keras
 from keras import ops
-from maskkit.keras import AttentionLayer, mean
+from maskkit_keras import AttentionLayer, mean
 
 from . import Spatial
 

@@ -3,16 +3,7 @@
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit.keras import (
-    AttentionLayer,
-    Dropout,
-    allowed_pairs,
-    allowed_pixels,
-    boolean,
-    dropping,
-    masked_softmax,
-    project,
-)
+from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, allowed_pixels, boolean, dropping, masked_softmax, project
 
 from . import Window
 from ._grid import Grid, by_row, relative_positions

@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import field, frozen
 from maskkit import ConfigError, Strategy, hookimpl, positive, seed, seed_or_new
-from maskkit.jepa import Schedule, listed, strategy_config, with_parameters, with_seed
+from maskkit_jepa import Schedule, listed, strategy_config, with_parameters, with_seed
 
 
 @frozen(kw_only=True)

@@ -4,7 +4,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from maskkit import ConfigError
-from maskkit.jepa import MaskGroups, Sampler
+from maskkit_jepa import MaskGroups, Sampler
 
 from . import Curriculum
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 from maskkit import ConfigError, Strategy, hookimpl, positive, ratio_range, seed, seed_or_new
-from maskkit.jepa import BlockWise, exact_count, image_grid, image_size, open_ratio, share
+from maskkit_jepa import BlockWise, exact_count, image_grid, image_size, open_ratio, share
 
 
 @frozen(kw_only=True)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from attrs import evolve, field, frozen
 from maskkit import ConfigError, Strategy, hookimpl, one_of, positive, ratio_range, scale_range, seed, seed_or_new
-from maskkit.jepa import OVERLAPS, BlockPlan, BlockRequest, image_grid, image_size, sizes_inside
+from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, image_grid, image_size, sizes_inside
 
 _MOST = 0.95
 _SQUARE = (0.85, 1.15)

@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from maskkit.jepa import Blocks, MaskGroups, Sampler, fork, mask_statistics
-from maskkit.jepa.pictures import level_overlays, level_panels
+from maskkit_jepa import Blocks, MaskGroups, Sampler, fork, mask_statistics
+from maskkit_jepa.pictures import level_overlays, level_panels
 
 from . import Hierarchical
 
@@ -46,7 +46,7 @@ class HierarchicalMaskGenerator(Sampler):
         )
 
     def get_hierarchical_statistics(self, masks: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """Coverage and overlap of each level, as floats: see `maskkit.jepa.mask_statistics`."""
+        """Coverage and overlap of each level, as floats: see `maskkit_jepa.mask_statistics`."""
         return {name: mask_statistics(level["context"], level["targets"]) for name, level in masks.items()}
 
     def visualize_hierarchical_masks(

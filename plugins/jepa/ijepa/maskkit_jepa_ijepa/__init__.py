@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 from maskkit import ConfigError, Strategy, hookimpl, one_of, positive, ratio_range, scale_range, seed, seed_or_new
-from maskkit.jepa import BlockPlan, BlockRequest, image_grid, image_size
+from maskkit_jepa import BlockPlan, BlockRequest, image_grid, image_size
 
 
 @frozen(kw_only=True)

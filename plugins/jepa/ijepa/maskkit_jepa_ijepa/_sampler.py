@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 from maskkit import ConfigError
-from maskkit.jepa import Blocks, MaskBatch, Sampler, first_success, fork, uniform
-from maskkit.jepa import keys as sample_keys
-from maskkit.jepa.counter import coarse
-from maskkit.jepa.rectangles import rectangle_words, unpack
+from maskkit_jepa import Blocks, MaskBatch, Sampler, first_success, fork, uniform
+from maskkit_jepa import keys as sample_keys
+from maskkit_jepa.counter import coarse
+from maskkit_jepa.rectangles import rectangle_words, unpack
 
 from . import IJepa
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 from maskkit import ConfigError, Strategy, hookimpl, non_negative, positive, seed, seed_or_new
-from maskkit.jepa import exact_count, image_grid, image_size, open_ratio
+from maskkit_jepa import exact_count, image_grid, image_size, open_ratio
 
 
 @frozen(kw_only=True)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from maskkit.jepa import MaskBatch, MaskGroups, Sampler, choose_rather, fork, integers
+from maskkit_jepa import MaskBatch, MaskGroups, Sampler, choose_rather, fork, integers
 
 from . import InverseBlock
 

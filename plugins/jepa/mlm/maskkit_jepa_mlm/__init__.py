@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 from maskkit import ConfigError, Strategy, hookimpl, one_of, optional, positive, probability, seed, seed_or_new
-from maskkit.jepa import open_ratio
+from maskkit_jepa import open_ratio
 
 
 @frozen(kw_only=True)

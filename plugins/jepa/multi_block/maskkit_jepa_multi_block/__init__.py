@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 from maskkit import Strategy, hookimpl, one_of, positive, ratio_range, scale_range, seed, seed_or_new
-from maskkit.jepa import OVERLAPS, BlockPlan, BlockRequest, image_grid, image_size
+from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, image_grid, image_size
 
 
 @frozen(kw_only=True)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from maskkit.jepa import Blocks, MaskBatch, Sampler, mask_statistics
-from maskkit.jepa.pictures import overview
+from maskkit_jepa import Blocks, MaskBatch, Sampler, mask_statistics
+from maskkit_jepa.pictures import overview
 
 from . import MultiBlock
 
@@ -26,7 +26,7 @@ class MultiBlockMaskGenerator(Sampler):
         return self.blocks.draw(keys)
 
     def get_mask_statistics(self, context_mask: Any, target_masks: Any) -> dict[str, float]:
-        """Coverage and overlap as floats: see `maskkit.jepa.mask_statistics`."""
+        """Coverage and overlap as floats: see `maskkit_jepa.mask_statistics`."""
         return mask_statistics(context_mask, target_masks)
 
     def visualize_masks(

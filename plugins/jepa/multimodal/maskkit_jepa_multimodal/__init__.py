@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 from maskkit import Strategy, hookimpl, seed, seed_or_new
-from maskkit.jepa import strategy_config, with_seed
+from maskkit_jepa import strategy_config, with_seed
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from maskkit.jepa import MaskGroups, Sampler, fork
+from maskkit_jepa import MaskGroups, Sampler, fork
 
 from . import Multimodal
 

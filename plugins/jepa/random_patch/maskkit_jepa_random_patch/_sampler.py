@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from maskkit.jepa import MaskBatch, Sampler, choose
+from maskkit_jepa import MaskBatch, Sampler, choose
 
 from . import RandomPatch
 

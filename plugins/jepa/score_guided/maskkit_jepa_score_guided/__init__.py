@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import field, frozen
 from maskkit import ConfigError, Strategy, hookimpl, one_of, positive, probability, seed, seed_or_new
-from maskkit.jepa import exact_count, image_grid, image_size, open_ratio, share
+from maskkit_jepa import exact_count, image_grid, image_size, open_ratio, share
 
 
 @frozen(kw_only=True)

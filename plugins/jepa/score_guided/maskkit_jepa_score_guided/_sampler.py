@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from maskkit import ConfigError
-from maskkit.jepa import MaskBatch, Sampler, choose, fork, shuffle, uniform
+from maskkit_jepa import MaskBatch, Sampler, choose, fork, shuffle, uniform
 
 from . import ScoreGuided
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from maskkit.jepa import MaskBatch, Sampler, choose
+from maskkit_jepa import MaskBatch, Sampler, choose
 
 from . import SimMim
 

@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 from maskkit import ConfigError, Strategy, hookimpl, positive, seed, seed_or_new
-from maskkit.jepa import exact_count, image_size, open_ratio, video_grid
+from maskkit_jepa import exact_count, image_size, open_ratio, video_grid
 
 
 @frozen(kw_only=True)

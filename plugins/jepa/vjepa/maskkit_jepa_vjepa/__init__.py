@@ -16,7 +16,7 @@ from maskkit import (
     seed,
     seed_or_new,
 )
-from maskkit.jepa import Settings, VideoRequest, image_size, listed, share, video_grid
+from maskkit_jepa import Settings, VideoRequest, image_size, listed, share, video_grid
 
 
 @frozen(kw_only=True)

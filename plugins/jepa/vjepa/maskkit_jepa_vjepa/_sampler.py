@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from maskkit.jepa import MaskBatch, MaskGroups, Sampler, VideoBlocks, choose, fork
+from maskkit_jepa import MaskBatch, MaskGroups, Sampler, VideoBlocks, choose, fork
 
 from . import VideoMask, VJepa
 

@@ -1,0 +1,65 @@
+"""Array fields of configs: kept as the caller gave them, compared by content, saved as plain data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from maskkit.arrays.libraries import host, is_array
+
+
+def as_array(value: Any) -> Any:
+    """A converter for array fields: lists become NumPy arrays, arrays of any library stay as they are.
+
+    A mapping `{"values": nested list, "dtype": name}` is the saved form of an array whose dtype a list would lose.
+    """
+    if isinstance(value, Mapping) and set(value) == {"values", "dtype"}:
+        return np.asarray(value["values"], dtype=value["dtype"])
+    if isinstance(value, (list, tuple)):
+        return np.asarray(value)
+    return value
+
+
+def as_plain(value: npt.NDArray[Any]) -> Any:
+    """The saved form of an array: a nested list, with its dtype beside it where the list would lose it."""
+    values = value.tolist()
+    if np.asarray(values).dtype == value.dtype:
+        return values
+    return {"values": values, "dtype": value.dtype.name}
+
+
+class _Content:
+    """What two array fields are compared and hashed by."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Content):
+            return NotImplemented
+        if self.value is other.value:
+            return True
+        a, b = self._numbers(), other._numbers()
+        if a is None or b is None:
+            return False
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+    def __hash__(self) -> int:
+        numbers = self._numbers()
+        if numbers is None:
+            return id(self.value)
+        digest = hashlib.blake2b(np.ascontiguousarray(numbers).tobytes(), digest_size=8)
+        return hash((numbers.shape, digest.digest()))
+
+    def _numbers(self) -> npt.NDArray[Any] | None:
+        return host(self.value) if is_array(self.value) else np.asarray(self.value)
+
+
+def by_content(value: Any) -> _Content:
+    """For `field(eq=by_content)`: arrays in host memory are equal by their values, device tensors by identity."""
+    return _Content(value)

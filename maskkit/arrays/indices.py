@@ -1,0 +1,61 @@
+"""What predicates are written with, for indices of any library: look-ups in tables, and the smaller and the larger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from maskkit.arrays.backends import built_in
+from maskkit.arrays.libraries import host, is_array, library
+
+
+def take(table: Any, *index: Any) -> Any:
+    """`table[index]` for tables and indices of any library: in a predicate, the value that belongs to a position.
+
+    Args:
+        table: an array (a mask's field); with several axes, give as many indices.
+        index: integer arrays that broadcast against each other.
+    """
+    table = _beside(table, next((i for i in index if is_array(i) and library(i) != "numpy"), None))
+    if library(table) == "keras":
+        return _take_keras(table, index)
+    return table[index if len(index) > 1 else index[0]]
+
+
+def _beside(table: Any, index: Any) -> Any:
+    """The table as an array of the index's library (None: NumPy's), if it can be read here."""
+    kind = "numpy" if index is None else library(index)
+    values = None if library(table) == kind else host(table)
+    if values is None or kind == "numpy":
+        return table if values is None else values
+    return built_in(kind).like(values, index)
+
+
+def _take_keras(table: Any, index: tuple[Any, ...]) -> Any:
+    """TensorFlow tensors do not index by tensors: gather from the flattened table."""
+    from keras import ops
+
+    flat = index[0]
+    for size, i in zip(table.shape[1:], index[1:], strict=True):
+        flat = flat * size + i
+    return ops.take(ops.reshape(table, (-1,)), flat)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller of two integers or integer arrays of any library, for predicates."""
+    if _numpy(a, b):
+        return np.minimum(a, b)
+    return (a + b - abs(a - b)) // 2
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger of two integers or integer arrays of any library, for predicates."""
+    if _numpy(a, b):
+        return np.maximum(a, b)
+    return (a + b + abs(a - b)) // 2
+
+
+def _numpy(a: Any, b: Any) -> bool:
+    return (isinstance(a, np.ndarray) and isinstance(b, (int, np.ndarray))) or (
+        isinstance(b, np.ndarray) and isinstance(a, int)
+    )

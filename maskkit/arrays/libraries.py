@@ -1,0 +1,64 @@
+"""Arrays of NumPy, Torch, JAX and Keras: which library one is of, its functions, and its values on the host."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def is_array(value: Any) -> bool:
+    """Whether this is an array of NumPy, Torch, JAX, TensorFlow or another library (not a list, not a scalar)."""
+    return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, np.generic)
+
+
+def library(value: Any) -> str:
+    """The backend an array belongs to: `"numpy"`, `"torch"`, `"jax"`, or `"keras"` for everything else (TensorFlow)."""
+    if isinstance(value, np.ndarray):
+        return "numpy"
+    if (torch := sys.modules.get("torch")) and isinstance(value, torch.Tensor):
+        return "torch"
+    if (jax := sys.modules.get("jax")) and isinstance(value, jax.Array):
+        return "jax"
+    return "keras"
+
+
+def namespace(value: Any) -> Any:
+    """The functions (`amax`, `argmax`, ...) for an array: the module `numpy`, `torch`, `jax.numpy` or `keras.ops`."""
+    name = {"jax": "jax.numpy", "keras": "keras.ops"}.get(library(value), library(value))
+    return sys.modules.get(name) or import_module(name)  # torch.compile traces a look-up, and no import
+
+
+def host(value: Any) -> npt.NDArray[Any] | None:
+    """The array as NumPy sees it, without a copy from another device; None if it is a tracer or lives elsewhere."""
+    if isinstance(value, np.ndarray):
+        return value
+    kind = library(value)
+    if kind == "torch":
+        torch = sys.modules["torch"]
+        plain = type(value) in (torch.Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+        if not plain or value.device.type != "cpu":
+            return None
+        # NumPy has no bfloat16; float32 holds every value of it.
+        tensor = value.float() if value.dtype == torch.bfloat16 else value
+        array: npt.NDArray[Any] = tensor.detach().numpy()
+        return array
+    if kind == "jax":
+        jax = sys.modules["jax"]
+        if isinstance(value, jax.core.Tracer) or any(d.platform != "cpu" for d in value.devices()):
+            return None
+        return np.asarray(value)
+    if "cpu" in str(getattr(value, "device", "")).lower() and hasattr(value, "numpy"):
+        return np.asarray(value)
+    return None
+
+
+def fetched(value: Any) -> npt.NDArray[Any]:
+    """The array as NumPy sees it, from whatever device: for saving and for pictures, which may wait for it."""
+    array = host(value)
+    if array is None and hasattr(value, "detach"):
+        array = host(value.detach().cpu())
+    return np.asarray(value) if array is None else array

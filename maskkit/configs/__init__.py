@@ -1,0 +1,1 @@
+"""Plain data into items and back: parameters, mappings, expressions, files, templates."""

@@ -1,0 +1,229 @@
+"""Parameters of a class, and a validated config from plain data: strict, with all that is wrong with it at once."""
+
+from __future__ import annotations
+
+import operator
+import types
+import typing
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, Union
+
+import attrs
+import numpy as np
+from cattrs import Converter
+from cattrs.errors import BaseValidationError
+from cattrs.v import transform_error
+from maskkit.errors import ConfigError, config_error, did_you_mean, problems_of
+from maskkit.registry.item import Item, Settings
+from maskkit.validators import is_integer, is_number, message
+
+# -- plain data -> config ---------------------------------------------------------------------------------------------
+
+
+def build(cls: type[Item], params: Mapping[str, Any]) -> Item:
+    """A validated config; all that is wrong with the parameters is reported together.
+
+    Raises:
+        ConfigError: with `.problems`, one text for each.
+    """
+    fields = parameters(cls)
+    values: dict[str, Any] = {}
+    params, problems = _canonical(cls, params)
+    problems += [_unknown(cls, name, fields) for name in params if name not in fields]
+    missing = []
+    for name, field in fields.items():
+        if name not in params:
+            if field.required:
+                missing.append(name)
+            continue
+        try:
+            values[name] = field.structure(params[name])
+            field.validate(cls, values[name])
+        except ConfigError as error:
+            problems += problems_of(error)
+        except Exception as error:
+            problems.append(_explain(cls, field, params[name], error))
+    problems = _missing(cls, missing) + problems
+    if problems:
+        problems += _broken_rules(cls, fields, values, params)
+    else:
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            problems = problems_of(error)
+    raise config_error(problems, f"{cls.name} {cls.kind}")
+
+
+def _broken_rules(
+    cls: type[Item], fields: Mapping[str, Field], values: Mapping[str, Any], params: Mapping[str, Any]
+) -> list[str]:
+    """What is wrong between fields that are right by themselves, where others are wrong."""
+    known = SimpleNamespace(kind=cls.kind, name=cls.name)
+    for name, field in fields.items():
+        if name in values:
+            setattr(known, field.attribute.name, values[name])
+        elif name not in params and not field.required:
+            setattr(known, field.attribute.name, field.attribute.default)
+    rules = [rule for rule in cls.rules if all(hasattr(known, name) for name in rule.fields)]
+    return [problem for rule in rules if (problem := rule.problem(known))]
+
+
+def _canonical(cls: type[Item], params: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The parameters under their own names; two spellings of one are a problem."""
+    renamed: dict[str, Any] = {}
+    spelling: dict[str, str] = {}
+    problems = []
+    for name, value in params.items():
+        own = cls.aliases.get(name, name)
+        if own in renamed:
+            problems.append(f"{spelling[own]!r} and {name!r} are the same parameter; give one of them")
+        renamed[own], spelling[own] = value, name
+    return renamed, problems
+
+
+def _missing(cls: type[Item], names: list[str]) -> list[str]:
+    if not names:
+        return []
+    if cls.kind == "mask":
+        return [f"{name} required for {cls.name.replace('_', ' ')} mask" for name in names]
+    return [f"Required parameters for '{cls.name}' are missing: {names}"]
+
+
+def _unknown(cls: type[Item], name: Any, fields: Mapping[str, Any]) -> str:
+    takes = f"{cls.name} takes {', '.join(fields) or 'no parameters'}"
+    return f"unknown parameter {name!r}{did_you_mean(str(name), [*fields, *cls.aliases])} ({takes})"
+
+
+def _explain(cls: type[Item], field: Field, value: Any, error: Exception) -> str:
+    if isinstance(error, BaseValidationError):
+        inner = "; ".join(transform_error(error, path="", format_exception=lambda exc, _: str(exc)))
+        return message(cls, field.name, f"must be {type_words(field.type)} ({inner})", value)
+    rule = getattr(field.attribute.validator, "rule", "") if field.type is Any else ""
+    return message(cls, field.name, rule or f"must be {type_words(field.type)}", value)
+
+
+class Field:
+    """One parameter: how it is read and checked."""
+
+    def __init__(self, attribute: attrs.Attribute[Any], kind: Any) -> None:
+        self.name = attribute.alias or attribute.name
+        self.type = kind
+        self.required = attribute.default is attrs.NOTHING
+        self.attribute = attribute.evolve(type=kind)
+
+    def structure(self, value: Any) -> Any:
+        """The value in the field's type, or an error."""
+        if callable(self.attribute.converter):
+            value = self.attribute.converter(value)
+        return value if self.type is Any else CONVERTER.structure(value, self.type)
+
+    def validate(self, cls: type[Item], value: Any) -> None:
+        """Ask the field's validator; the class stands in for the instance that is not there yet."""
+        if self.attribute.validator is not None:
+            self.attribute.validator(cls, self.attribute, value)
+
+
+def parameters(cls: type[Item]) -> dict[str, Field]:
+    """The parameters of a class, by the name that the constructor takes."""
+    if cls not in _PARAMETERS:
+        _PARAMETERS[cls] = _read_parameters(cls)
+    return _PARAMETERS[cls]
+
+
+_PARAMETERS: dict[type[Item], dict[str, Field]] = {}
+
+
+def _read_parameters(cls: type[Item]) -> dict[str, Field]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    attributes = [a for a in own_first(cls) if a.init]
+    return {a.alias or a.name: Field(a, hints.get(a.name, Any)) for a in attributes}
+
+
+def own_first(cls: type[Item]) -> list[attrs.Attribute[Any]]:
+    """The attributes in the order of interest: what a class adds before what it shares with others."""
+    return sorted(attrs.fields(cls), key=lambda attribute: attribute.inherited)
+
+
+# -- strict conversion ------------------------------------------------------------------------------------------------
+
+
+def _integer(value: Any, _: Any) -> int:
+    if not is_integer(value):
+        raise ValueError(f"expected an integer, got {value!r}")
+    return operator.index(value)
+
+
+def _number(value: Any, _: Any) -> float:
+    if not is_number(value):
+        raise ValueError(f"expected a number, got {value!r}")
+    return float(value)
+
+
+def _exactly(kind: type, *more: type) -> Callable[[Any, Any], Any]:
+    def hook(value: Any, _: Any) -> Any:
+        if not isinstance(value, (kind, *more)):
+            raise ValueError(f"expected {_WORDS[kind]}, got {value!r}")
+        return kind(value)
+
+    return hook
+
+
+def _union(value: Any, kind: Any) -> Any:
+    """The first member that takes the value as it is."""
+    if value is None and type(None) in typing.get_args(kind):
+        return None
+    for member in typing.get_args(kind):
+        if member is not type(None):
+            try:
+                return CONVERTER.structure(value, member)
+            except (ValueError, TypeError, BaseValidationError):
+                continue
+    raise ValueError(f"expected {type_words(kind)}, got {value!r}")
+
+
+def _settings(value: Any, kind: Any) -> Any:
+    """Settings inside a config: as they are, or their mapping."""
+    return value if isinstance(value, kind) else build(kind, value)
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (Union, types.UnionType)
+
+
+CONVERTER = Converter(forbid_extra_keys=True)
+CONVERTER.register_structure_hook(int, _integer)
+CONVERTER.register_structure_hook(float, _number)
+CONVERTER.register_structure_hook(bool, _exactly(bool, np.bool_))
+CONVERTER.register_structure_hook(str, _exactly(str))
+CONVERTER.register_structure_hook_func(_is_union, _union)
+CONVERTER.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, Settings), _settings)
+
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    bool: "True or False",
+    str: "a string",
+    type(None): "None",
+    Any: "anything",
+}
+
+_MANY = {int: "integers", float: "numbers", bool: "booleans", str: "strings"}
+
+
+def type_words(kind: Any) -> str:
+    """`tuple[float, float]` -> `"a list of 2 numbers"`: a type in the words of messages and help."""
+    if kind in _WORDS:
+        return _WORDS[kind]
+    origin, members = typing.get_origin(kind), typing.get_args(kind)
+    if _is_union(kind):
+        return " or ".join(type_words(member) for member in members)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(repr, members))
+    if origin in (tuple, list):
+        many = [m for m in members if m is not Ellipsis]
+        count = "" if Ellipsis in members or origin is list else f"{len(many)} "
+        return f"a list of {count}{_MANY.get(many[0], 'values')}" if many else "a list"
+    if isinstance(kind, type) and issubclass(kind, Item):
+        return f"a {kind.kind}: its name, or a mapping with a type"
+    return getattr(kind, "__name__", str(kind))

@@ -1,0 +1,175 @@
+"""Mappings into items: single configs, and trees of masks under `and`, `or`, `xor`, `not` and what else is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from maskkit.configs.fields import CONVERTER, build, parameters
+from maskkit.errors import ConfigError, config_error, problems_of
+from maskkit.masks.algebra import combine
+from maskkit.masks.given import from_array
+from maskkit.masks.mask import Mask
+from maskkit.masks.padding import PaddingMask
+from maskkit.masks.views import as_slices
+from maskkit.registry.item import Item, Settings
+from maskkit.registry.loader import registry
+
+
+class Form(NamedTuple):
+    """How a mask is saved that no plugin makes: under a key stand the masks in it, and parameters beside.
+
+    Attributes:
+        inside: what stands under the key: "many" masks in a list, "one" mask, or none but a "value".
+        beside: the parameters.
+        build: what makes the mask, of what stands under the key and of the parameters.
+    """
+
+    inside: str
+    beside: frozenset[str]
+    build: Callable[..., Any]
+
+
+FORMS = {
+    "and": Form("many", frozenset(), lambda parts: combine("and", *parts)),
+    "or": Form("many", frozenset(), lambda parts: combine("or", *parts)),
+    "xor": Form("many", frozenset(), lambda parts: combine("xor", *parts)),
+    "not": Form("one", frozenset(), lambda part: ~part),
+    "view": Form("one", frozenset({"slices"}), lambda part, slices: part[as_slices(slices)]),
+    "sample": Form("one", frozenset({"index"}), lambda part, index: part[index]),
+    "astype": Form("one", frozenset({"dtype"}), lambda part, dtype: part.astype(dtype)),
+    "array": Form("value", frozenset({"true"}), from_array),
+    "lengths": Form("value", frozenset({"seq_len", "padding"}), lambda lengths, **rest: PaddingMask(lengths=lengths, **rest)),
+}
+"""What `Pattern.saved` writes."""
+
+
+def form_of(node: Mapping[str, Any]) -> str:
+    """The key of the form that a mapping is in; empty if there is none."""
+    return next((key for key in FORMS if key in node), "")
+
+
+def changed(node: Any, change: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """The tree with the config of every single item in it changed; what is malformed is left for `config` to name."""
+    if isinstance(node, str):
+        node = {"type": node}
+    if not isinstance(node, Mapping):
+        return node
+    if "type" in node:
+        return change(node)
+    key = form_of(node)
+    inside = FORMS[key].inside if key else "value"
+    if inside == "one":
+        return {**node, key: changed(node[key], change)}
+    if inside == "many" and isinstance(node[key], (list, tuple)):
+        return {**node, key: [changed(part, change) for part in node[key]]}
+    return dict(node)
+
+
+def leaves(node: Any) -> list[Mapping[str, Any]]:
+    """The configs of single items in a tree."""
+    found: list[Mapping[str, Any]] = []
+    changed(node, found.append)
+    return found
+
+
+def config(name_or_mapping: Any, /, *, kind: str | None = None, **params: Any) -> Any:
+    """Only validate: the attrs config that `create` builds from (for masks the mask itself). Arguments as `create`."""
+    if isinstance(name_or_mapping, Item):
+        raise ConfigError(f"{name_or_mapping!r} is built already; give a name or a mapping")
+    if isinstance(name_or_mapping, Mapping):
+        return _Reader(params).read(name_or_mapping, kind)
+    return build(registry.find(name_or_mapping, kind), params)
+
+
+class _Reader:
+    """Reads one tree, and keeps all that is wrong with it until the end.
+
+    `shared` are parameters for every mask that has them: at the top they win over the mapping, below they fill in.
+    """
+
+    def __init__(self, shared: Mapping[str, Any]) -> None:
+        self.shared = shared
+        self.takers: set[str] = set()
+        self.problems: list[tuple[str, ConfigError]] = []
+
+    def read(self, mapping: Mapping[str, Any], kind: str | None) -> Any:
+        found = self._node(mapping, kind, "")
+        for name in sorted(set(self.shared) - self.takers) if found is not None else ():
+            self.problems.append(("", ConfigError(f"no mask in it takes the parameter {name!r}")))
+        if not self.problems:
+            return found
+        if len(self.problems) == 1:
+            path, error = self.problems[0]
+            raise type(error)(f"{path}: {error}") if path else error
+        texts = [f"{path}: {text}" if path else text for path, error in self.problems for text in problems_of(error)]
+        raise config_error(texts, "the config")
+
+    def _node(self, node: Any, kind: str | None, path: str) -> Any:
+        """One node; None if something is wrong with it or below it."""
+        try:
+            if isinstance(node, str):
+                node = {"type": node}
+            if not isinstance(node, Mapping):
+                raise ConfigError(f"expected a mapping with a type, or a name, got {node!r}")
+            if "type" in node:
+                return self._item(node, kind, path)
+            if key := form_of(node):
+                return self._form(key, node, path)
+            raise ConfigError(f"a mapping needs 'type' (or one of {', '.join(FORMS)}), got {dict(node)!r}")
+        except ConfigError as error:
+            self.problems.append((path, error))
+            return None
+
+    def _item(self, node: Mapping[str, Any], kind: str | None, path: str) -> Any:
+        cls = registry.find(node["type"], kind)
+        own = {name: value for name, value in node.items() if name != "type"}
+        for name in parameters(cls).keys() & self.shared.keys() if path else self.shared:
+            self.takers.add(name)
+            if not (path and name in own):
+                own[name] = self.shared[name]
+        return build(cls, own)
+
+    def _form(self, key: str, node: Mapping[str, Any], path: str) -> Any:
+        """A mask that no plugin makes."""
+        inside, beside, make = FORMS[key]
+        own = {name: value for name, value in node.items() if name != key}
+        if set(own) != beside:
+            needs = f"needs {', '.join(sorted(beside))} beside it, and no more" if beside else "stands alone in its mapping"
+            raise ConfigError(f"{key!r} {needs}, got {dict(node)!r}")
+        if inside == "value":
+            return make(node[key], **own)
+        below = f"{path}.{key}" if path else key
+        if inside == "one":
+            part = self._mask(node[key], below)
+            return None if part is None else make(part, **own)
+        if not isinstance(node[key], (list, tuple)) or not node[key]:
+            raise ConfigError(f"{key!r} takes a list of masks, got {node[key]!r}")
+        parts = [self._mask(part, f"{below}[{i}]") for i, part in enumerate(node[key])]
+        return None if any(part is None for part in parts) else make(parts, **own)
+
+    def _mask(self, node: Any, path: str) -> Mask | None:
+        """A node that must be one mask."""
+        found = self._node(node, "mask", path)
+        if found is not None and not isinstance(found, Mask):
+            raise ConfigError(f"{found.name} gives several masks; name the one that is meant")
+        return found
+
+
+def from_dict(d: Mapping[str, Any], /) -> Any:
+    """The mask or config that `to_dict` saved."""
+    if not isinstance(d, Mapping):
+        raise ConfigError(f"from_dict takes a mapping, got {type(d).__name__}")
+    return config(d)
+
+
+def _item_inside(value: Any, kind: Any) -> Any:
+    """An item inside a config: as it is, or its name or mapping."""
+    return value if isinstance(value, kind) else config(value, kind=kind.kind)
+
+
+def _is_item(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Item) and not issubclass(kind, Settings)
+
+
+CONVERTER.register_structure_hook_func(_is_item, _item_inside)

@@ -1,0 +1,1 @@
+"""The functions known from mask and attention factories, thin over `maskkit.create`."""

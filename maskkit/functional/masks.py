@@ -1,0 +1,353 @@
+"""The functional interface to masks: thin over `maskkit.create`, with a dtype, log lines and the words people know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from os import PathLike, fspath
+from typing import Any, ClassVar
+
+from attrs import field, fields, frozen
+from maskkit.masks.algebra import combine
+from maskkit.api import config as build_config
+from maskkit.api import create, info, names
+from maskkit.functional.apply import apply_mask, as_mask
+from maskkit.arrays.dtypes import mask_dtype
+from maskkit.arrays.fields import by_content
+from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
+from maskkit.masks.mask import Mask
+from maskkit.registry.loader import registry
+from maskkit.validators import shown
+
+__all__ = [
+    "MaskConfig",
+    "MaskFactory",
+    "MaskType",
+    "apply_mask",
+    "combine_masks",
+    "create_mask",
+    "get_mask_info",
+    "visualize_mask",
+]
+
+log = logging.getLogger("maskkit.mask")
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+class _Members(type):
+    """What an Enum's class can do, over the masks that are installed now."""
+
+    def __getattr__(cls, name: str) -> MaskType:
+        if name in (members := cls.__members__):
+            return members[name]
+        raise AttributeError(f"MaskType has no member {name!r}{did_you_mean(name, members)} {_how_to_list()}")
+
+    @property
+    def __members__(cls) -> dict[str, MaskType]:
+        return {name.upper(): MaskType(name) for name in names("mask")}
+
+    def __getitem__(cls, name: str) -> MaskType:
+        return cls.__members__[name]
+
+    def __iter__(cls) -> Iterator[MaskType]:
+        return iter(cls.__members__.values())
+
+    def __len__(cls) -> int:
+        return len(cls.__members__)
+
+    def __contains__(cls, value: object) -> bool:
+        return value in names("mask")
+
+    def __dir__(cls) -> list[str]:
+        return [*super().__dir__(), *cls.__members__]
+
+
+class MaskType(str, metaclass=_Members):
+    """The name of an installed mask: `MaskType.CAUSAL`, `MaskType("causal")`, `list(MaskType)`.
+
+    It works as a StrEnum does (`name`, `value`, iteration, `is`), and is none: the members are the masks that are
+    installed or registered at the moment, a third party's included.
+
+    Raises:
+        ConfigError: `Invalid mask_type: ...`, an UnknownName where nothing has the name.
+    """
+
+    __slots__ = ()
+    _made: ClassVar[dict[str, MaskType]] = {}
+
+    def __new__(cls, value: str) -> MaskType:
+        """The one member of this name."""
+        if not isinstance(value, str):
+            raise ConfigError(f"Invalid mask_type: {value!r}, a name or a MaskType is needed {_how_to_list()}")
+        try:
+            short = registry.resolve(str(value), "mask").partition(".")[2]
+        except UnknownName as error:
+            rest = str(error).removeprefix(f"Unknown mask type {str(value)!r}")
+            raise UnknownName(f"Invalid mask_type: {value}{rest}") from None
+        return cls._made.setdefault(short, str.__new__(cls, short))
+
+    @property
+    def name(self) -> str:
+        """The member's name: `"CAUSAL"`."""
+        return self.upper()
+
+    @property
+    def value(self) -> str:
+        """The mask's name: `"causal"`."""
+        return str(self)
+
+    def __repr__(self) -> str:
+        return f"<MaskType.{self.name}: {self.value!r}>"
+
+
+def _how_to_list() -> str:
+    return f"({len(names('mask'))} installed: maskkit list --kind mask)"
+
+
+# -- creation ---------------------------------------------------------------------------------------------------------
+
+
+def _same_params(params: Mapping[str, Any]) -> Any:
+    return tuple((name, by_content(params[name])) for name in sorted(params))
+
+
+@frozen(kw_only=True)
+class MaskConfig:
+    """The type and the parameters of a mask, checked when it is made. A parameter that is None is not given.
+
+    Attributes:
+        mask_type: a name, or a MaskType.
+        dtype: of the arrays that the mask gives, 1 where allowed.
+        seq_len: number of tokens.
+        window_size: of sliding_window: number of keys that a query sees.
+        sliding_window: of global_local: the same, for its local mask.
+        block_size: of block_diagonal: tokens per block.
+        band_width: of banded: width of the band in tokens.
+        mask_probability: of random: share of the pairs that are blocked.
+        seed: of random.
+        num_queries: number of object queries.
+        valid_queries: of valid_query: a count, or booleans (num_queries,).
+        height: of spatial: rows of pixels.
+        width: of spatial: columns of pixels.
+        attention_regions: of spatial: booleans (height, width).
+        mask_mode: of spatial: the side that is blocked, "inside" or "outside".
+        interaction_type: of query_interaction: "none", "self", "cross" or "hierarchical".
+        hierarchy_levels: of query_interaction: integers (num_queries,).
+        separation_threshold: of instance_separation.
+        extra_params: parameters that have no field here, such as `padding_mask`, `mask_predictions` and those of other
+            masks, by name.
+
+    Raises:
+        ConfigError: a ValueError, with all that is wrong.
+    """
+
+    mask_type: str = field(converter=MaskType)
+    dtype: str = field(default="bool", converter=mask_dtype)
+    seq_len: int | None = None
+    window_size: int | None = None
+    sliding_window: int | None = None
+    block_size: int | None = None
+    band_width: int | None = None
+    mask_probability: float | None = None
+    seed: int | None = None
+    num_queries: int | None = None
+    valid_queries: Any = field(default=None, eq=by_content)
+    height: int | None = None
+    width: int | None = None
+    attention_regions: Any = field(default=None, eq=by_content)
+    mask_mode: str | None = None
+    interaction_type: str | None = None
+    hierarchy_levels: Any = field(default=None, eq=by_content)
+    separation_threshold: float | None = None
+    extra_params: Mapping[str, Any] = field(factory=dict, converter=dict, eq=_same_params)
+
+    def __attrs_post_init__(self) -> None:
+        build_config(self.mask_type, kind="mask", **self.params())
+
+    def params(self) -> dict[str, Any]:
+        """The parameters that are given, those of `extra_params` among them."""
+        own = {a.name: getattr(self, a.name) for a in fields(MaskConfig) if a.name not in _NO_PARAMS}
+        return _with_extra({name: value for name, value in own.items() if value is not None}, self.extra_params)
+
+
+_NO_PARAMS = ("mask_type", "dtype", "extra_params")
+
+
+def create_mask(mask_type: str | None = None, config: MaskConfig | None = None, **kwargs: Any) -> Any:
+    """Build a mask.
+
+    Args:
+        mask_type: a name, or a MaskType; may be left out if there is a config.
+        config: type and parameters of the mask.
+        kwargs: parameters of the mask; they win over those of the config. Beside them `dtype`, the dtype of the arrays
+            that the mask gives (1 where allowed), which changes nothing else, and `extra_params`, a mapping of further
+            parameters.
+
+    Returns:
+        A `Mask`; for `global_local` a pair of them.
+
+    Raises:
+        ConfigError: a ValueError; the type or the parameters are wrong.
+        BrokenPlugin: the plugin that offers the mask cannot be imported.
+    """
+    kind, params = _type_and_params(mask_type, config, kwargs)
+    dtype = mask_dtype(params.pop("dtype", None))
+    built = create(kind, kind="mask", **params)
+    _log_created(kind, params, built)
+    return tuple(mask.astype(dtype) for mask in built) if isinstance(built, tuple) else built.astype(dtype)
+
+
+def _type_and_params(mask_type: Any, config: Any, kwargs: Mapping[str, Any]) -> tuple[MaskType, dict[str, Any]]:
+    given = {name: value for name, value in kwargs.items() if name != "extra_params"}
+    params = _with_extra(given, kwargs.get("extra_params"))
+    if config is None:
+        if mask_type is None:
+            raise ConfigError("create_mask needs a mask_type or a config: create_mask('causal', seq_len=128)")
+        return MaskType(mask_type), params
+    if not isinstance(config, MaskConfig):
+        raise ConfigError(f"config must be a MaskConfig, got {type(config).__name__}; maskkit.create takes mappings")
+    if mask_type is not None and MaskType(mask_type) is not config.mask_type:
+        raise ConfigError(f"mask_type {str(mask_type)!r} is not that of the config, {str(config.mask_type)!r}")
+    return MaskType(config.mask_type), {"dtype": config.dtype} | config.params() | params
+
+
+def _with_extra(params: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    if extra is not None and not isinstance(extra, Mapping):
+        raise ConfigError(f"extra_params must be a mapping of parameters, got {shown(extra)}")
+    if twice := sorted(params.keys() & (extra or {}).keys()):
+        raise ConfigError(f"{', '.join(twice)} given twice: as it is, and in extra_params; give it once")
+    return params | dict(extra or {})
+
+
+def _log_created(kind: str, params: Mapping[str, Any], built: Any) -> None:
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    words, shape = kind.replace("_", " "), (built[0] if isinstance(built, tuple) else built).shape
+    rest = "".join(f", {name}={shown(value)}" for name, value in params.items() if name != "seq_len")
+    log.debug("Created %s mask: shape=%s%s" if rest else "Created %s mask with shape %s%s", words, shape, rest)
+
+
+class _Factory(type):
+    """Gives a class one function for every mask that is installed now."""
+
+    def __getattr__(cls, name: str) -> Callable[..., Any]:
+        kind = name.removeprefix("create_").removesuffix("_mask")
+        if name != f"create_{kind}_mask" or kind not in MaskType:
+            near = did_you_mean(name, _function_names())
+            raise AttributeError(f"MaskFactory has no function {name!r}{near} {_how_to_list()}")
+
+        def function(**params: Any) -> Any:
+            return create_mask(kind, **params)
+
+        function.__name__, function.__qualname__ = name, f"MaskFactory.{name}"
+        function.__doc__ = f"`create_mask({kind!r}, **params)`."
+        return function
+
+    def __dir__(cls) -> list[str]:
+        return [*super().__dir__(), *_function_names()]
+
+
+def _function_names() -> list[str]:
+    return [f"create_{name}_mask" for name in names("mask")]
+
+
+class MaskFactory(metaclass=_Factory):
+    """One function for every installed mask: `MaskFactory.create_causal_mask(seq_len=128)`."""
+
+
+# -- combination, pictures, information -------------------------------------------------------------------------------
+
+
+def combine_masks(*masks: Any, combination: str = "or") -> Mask:
+    """One mask from several, said of what is *blocked*; `&` and `|` of masks speak of what is allowed.
+
+    Args:
+        masks: masks, or booleans of any array library in which True means allowed.
+        combination: "or" blocks what any of them blocks, "and" what all of them block, "xor" what an odd number of them
+            blocks.
+
+    Raises:
+        ConfigError: no mask is given, the combination is another, or the shapes do not fit.
+    """
+    if not masks:
+        raise ConfigError("combine_masks needs at least one mask, got none")
+    if combination not in ("or", "and", "xor"):
+        near = did_you_mean(str(combination), ("or", "and", "xor"))
+        raise ConfigError(f"combination must be one of 'or', 'and', 'xor', got {combination!r}{near}")
+    known = [as_mask(mask, "combine_masks") for mask in masks]
+    if combination == "xor":
+        # Of n masks, an odd number blocks where an odd number allows, if n is even; where an even number does, if odd.
+        odd = combine("xor", *known)
+        combined = odd if len(known) % 2 else ~odd
+    else:
+        combined = combine({"or": "and", "and": "or"}[combination], *known)
+    log.debug("Combined %d masks using %s", len(masks), combination)
+    return combined
+
+
+def visualize_mask(
+    mask: Any,
+    title: str = "Mask Visualization",
+    figsize: tuple[float, float] = (10, 8),
+    cmap: Any = "Blues",
+    save_path: str | PathLike[str] | None = None,
+    show: bool = True,
+) -> Any:
+    """Draw a mask, dark where allowed.
+
+    Args:
+        mask: a mask, booleans in which True means allowed, or a tuple of them, which are drawn side by side.
+        title: above the picture.
+        figsize: width and height in inches.
+        cmap: a colour map of matplotlib, or its name.
+        save_path: file to write, in the format of its suffix.
+        show: open a window, where matplotlib's backend has one.
+
+    Returns:
+        The `matplotlib.figure.Figure`; None, with a warning in the log, if matplotlib is not installed.
+    """
+    try:
+        from matplotlib import pyplot
+    except ModuleNotFoundError:
+        log.warning("matplotlib not available for visualization: pip install 'maskkit[plot]'")
+        return None
+    from maskkit.masks.draw.figure import figure, shows_windows
+
+    masks = [as_mask(one, "visualize_mask") for one in (mask if isinstance(mask, tuple) else (mask,))]
+    window = show and shows_windows()
+    drawn = figure(masks, title=title, cmap=cmap, size=figsize, window=window)
+    if save_path is not None:
+        drawn.savefig(save_path)
+        log.info("Saved mask visualization to %s", fspath(save_path))
+    if window:
+        pyplot.show()
+    return drawn
+
+
+def get_mask_info() -> dict[str, dict[str, Any]]:
+    """What is installed, by name.
+
+    Returns:
+        For each mask `description`, `category` ("attention" or "segmentation"), `required_params` (names),
+        `optional_params` (names and defaults), `provider` and `version` (the distribution), and `reference`. Yours to
+        change.
+    """
+    found = {}
+    for name in names("mask"):
+        try:
+            known = info(name, "mask")
+        except (BrokenPlugin, ConfigError) as error:  # two that offer one name are a ConfigError
+            log.warning("skipped: %s", error)
+            continue
+        found[name] = {
+            "description": known.summary,
+            "category": known.category,
+            "required_params": [p.name for p in known.parameters if p.required],
+            "optional_params": {p.name: p.default for p in known.parameters if not p.required} | {"dtype": "bool"},
+            "provider": known.provider,
+            "version": known.version,
+            "reference": known.reference,
+        }
+    return found

@@ -1,0 +1,1 @@
+"""The mask, whole: see README.md beside this file."""

@@ -1,0 +1,91 @@
+"""Pictures with matplotlib, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from maskkit.masks.draw.shares import Shares, shares
+from maskkit.errors import ConfigError
+
+_MOST_CELLS = 1024
+_MOST_PLANES = 4
+COLOURS = ("#eef1f6", "#1b3a6b")
+"""Of what is not shown, and of what is."""
+
+
+def plot(mask: Pattern, ax: Any = None, *, blocked: bool = False, title: str | None = None, cmap: Any = None) -> Any:
+    """Draw a mask on matplotlib axes, and return them; of a batch only the first is drawn (use `figure` for more)."""
+    if ax is None:
+        ax = _pyplot().figure(figsize=(5, 5), layout="constrained").add_subplot()
+    plane = shares(mask, _MOST_CELLS, _MOST_CELLS)[0]
+    return _draw(plane, ax, mask, blocked, title if title is not None else _short(repr(mask)), cmap)
+
+
+def figure(
+    masks: Sequence[Pattern],
+    *,
+    blocked: bool = False,
+    title: str | None = None,
+    cmap: Any = None,
+    size: Any = None,
+    window: bool = False,
+) -> Any:
+    """A figure that draws masks side by side, of a batch the first few.
+
+    Pyplot does not know it, so there is nothing to close; with `window` it does, and `pyplot.show()` shows it.
+    """
+    pyplot = _pyplot()
+    from matplotlib.figure import Figure
+
+    planes = [(mask, plane) for mask in masks for plane in shares(mask, _MOST_CELLS, _MOST_CELLS)[:_MOST_PLANES]]
+    drawn = (pyplot.figure if window else Figure)(figsize=size or (4.6 * len(planes) + 0.4, 4.9), layout="constrained")
+    for ax, (mask, plane) in zip(drawn.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):
+        own = f"{_short(repr(mask))}{f' [{plane.index[0]}]' if plane.index else ''}"
+        _draw(plane, ax, mask, blocked, own if title is None or len(planes) > 1 else title, cmap)
+    if title is not None and len(planes) > 1:
+        drawn.suptitle(title)
+    return drawn
+
+
+def _draw(plane: Shares, ax: Any, mask: Pattern, blocked: bool, title: str, cmap: Any) -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    height, width = plane.shape
+    ax.imshow(
+        1 - plane.values if blocked else plane.values,
+        cmap=cmap or LinearSegmentedColormap.from_list("maskkit", COLOURS),
+        vmin=0,
+        vmax=1,
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        interpolation="nearest" if plane.exact or max(plane.values.shape) < _MOST_CELLS // 2 else "antialiased",
+        aspect="equal" if height > 1 else "auto",
+    )
+    ax.set_title(title, fontsize=10)
+    attention = mask.category == "attention"
+    shown = "blocked" if blocked else "allowed"
+    ax.set_xlabel(f"key (dark: {shown})" if attention else f"dark: {shown}")
+    ax.set_ylabel("query" if attention else "")
+    if plane.scale():
+        ax.text(0, -0.13, plane.scale(), transform=ax.transAxes, fontsize=8, color="#666")
+    return ax
+
+
+def shows_windows() -> bool:
+    """Whether matplotlib's backend can show a figure; agg and its like only write files."""
+    backend = _pyplot().get_backend().lower()
+    from matplotlib.backends import BackendFilter, backend_registry
+
+    return backend not in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 48 else text[:45] + "..."
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ModuleNotFoundError as error:
+        raise ConfigError("figures need matplotlib: pip install 'maskkit[plot]'") from error
+    return plt

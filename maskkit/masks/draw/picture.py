@@ -1,0 +1,55 @@
+"""One or several masks as one picture: what `maskkit render` shows or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from maskkit.errors import ConfigError
+from maskkit.masks.dense import dense
+from maskkit.masks.draw.figure import figure
+from maskkit.masks.draw.svg import svg
+from maskkit.masks.draw.text import text
+from maskkit.masks.pattern import Pattern
+
+
+class MaskPicture:
+    """Masks, one under or beside the other.
+
+    Args:
+        masks: as they are named.
+        complements: what is drawn instead where what is blocked was asked for.
+    """
+
+    notes: Sequence[str] = ()
+
+    def __init__(self, masks: Sequence[Pattern], complements: Sequence[Pattern] | None = None) -> None:
+        self._masks, self._blocked = masks, complements is not None
+        self._shown = complements or masks
+
+    def text(self, width: int) -> str:
+        """In characters; of several, each under its name."""
+        several = len(self._masks) > 1
+        pictures = [
+            f"{mask!r}\n{text(shown, width)}" if several else text(shown, width)
+            for mask, shown in zip(self._masks, self._shown, strict=True)
+        ]
+        return "\n".join(pictures)
+
+    def svg(self) -> str:
+        """As a document, of one mask."""
+        if len(self._masks) > 1:
+            raise ConfigError(f"an svg file holds one mask, and this gives {len(self._masks)}; use .png or .pdf")
+        return svg(self._shown[0])
+
+    def figure(self) -> Any:
+        """With matplotlib."""
+        return figure(self._masks, blocked=self._blocked)
+
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Booleans, under the word for what True means in them."""
+        word = "blocked" if self._blocked else "allowed"
+        names = [word] if len(self._masks) == 1 else [f"{word}_{i}" for i in range(len(self._masks))]
+        return {name: dense(shown, np.bool_, True, False) for name, shown in zip(names, self._shown, strict=True)}

@@ -1,0 +1,58 @@
+"""Pictures as SVG, without a library: exact while small, a grid of shares when large."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+from maskkit.masks.draw.shares import Shares, shares
+from maskkit.masks.spans import Spans
+
+_MOST_CELLS = 256
+_MOST_PLANES = 4
+_SIDE = 320
+"""Pixels of the longer side of a plane."""
+_LETTER = 7
+"""Pixels that a letter of the label takes."""
+_LEVELS = 16
+"""Opacities that a reduced picture distinguishes between nothing and all."""
+
+
+def svg(mask: Pattern, title: str | None = None) -> str:
+    """The mask as an SVG document: dark where allowed; queries run down, keys run right. Of a batch, the first few."""
+    planes = shares(mask, _MOST_CELLS, _MOST_CELLS)[:_MOST_PLANES]
+    height, width = planes[0].values.shape
+    unit = _SIDE / max(height, width)
+    gap = 12
+    total = len(planes) * (width * unit + gap) + gap
+    label = title or repr(mask)
+    room = int(total / _LETTER)
+    label = label if len(label) <= room else label[: max(1, room - 3)] + "..."
+    note = planes[0].scale() or " x ".join(map(str, mask.shape))
+    bottom = 28 + height * unit
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{total:.0f}" height="{bottom + 22:.0f}" '
+        f'viewBox="0 0 {total:.0f} {bottom + 22:.0f}" font-family="sans-serif" font-size="12">',
+        f'<rect width="100%" height="100%" fill="#fff"/><text x="{gap}" y="18">{escape(label)}</text>',
+        f'<text x="{gap}" y="{bottom + 15:.0f}" fill="#666">{escape(note)}</text>',
+    ]
+    for i, plane in enumerate(planes):
+        parts.append(
+            f'<g transform="translate({gap + i * (width * unit + gap):.3f} 28) scale({unit:.6f})" '
+            f'shape-rendering="crispEdges"><rect width="{width}" height="{height}" fill="#eef1f6"/>{_cells(plane)}</g>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def _cells(plane: Shares) -> str:
+    """One path per opacity, whose rectangles are the runs of a row."""
+    levels = np.ceil(plane.values * _LEVELS).astype(int)
+    levels[(plane.values < 1) & (levels == _LEVELS)] = _LEVELS - 1
+    found = []
+    for level in np.unique(levels[levels > 0]):
+        runs = Spans.from_bool(levels == level)
+        rectangles = "".join(
+            f"M{lo} {row}h{hi - lo}v1h-{hi - lo}z" for row in range(len(levels)) for lo, hi in runs.row(row)
+        )
+        found.append(f'<path fill="#1b3a6b" fill-opacity="{level / _LEVELS:g}" d="{rectangles}"/>')
+    return "".join(found)

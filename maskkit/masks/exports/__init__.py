@@ -1,0 +1,1 @@
+"""Exact forms of a mask for other libraries."""

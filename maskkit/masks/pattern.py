@@ -1,0 +1,93 @@
+"""Pattern: what a mask class defines. All that computes takes a pattern; `Mask` adds what users ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from maskkit.arrays.libraries import host, is_array
+from maskkit.masks.spans import Spans
+from maskkit.registry.item import Item
+
+
+class Pattern(Item):
+    """A set of allowed positions of an array of the given shape.
+
+    Subclasses are frozen attrs classes: their fields are the whole pattern, so it compares, hashes, pickles and prints
+    by value. They define `allows`, optionally `spans`, and `shape`.
+    """
+
+    kind = "mask"
+    category: ClassVar[str] = "segmentation"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its array; the last axis is that of the keys (or of whatever is looked at)."""
+        raise NotImplementedError(f"{type(self).__name__} must define shape")
+
+    def allows(self, *index: Any) -> Any:
+        """Whether the position is allowed: one index per axis, integers or integer arrays of any library.
+
+        Written with comparisons, `+ - * // %`, `& | ^ ~`, `abs` and `maskkit.take`, so that one definition runs on
+        NumPy, Torch, FlexAttention, JAX and Keras.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define allows")
+
+    def spans(self, *rows: Any) -> Spans | None:
+        """The same set as intervals of the last axis; `rows` are integer arrays, one for every axis but the last.
+
+        None (the default) if it has no such structure; everything then goes through `allows`.
+        """
+        return None
+
+    @property
+    def intervals(self) -> int:
+        """How many intervals a row has at most; where that is over `maskkit.limits.intervals`, spans are asked of a few
+        rows only. 1 (the default) stands for few."""
+        return 1
+
+    def reach(self, *rows: Any) -> Spans | None:
+        """Intervals outside which everything is blocked: lets masks without spans skip work. Default: the spans."""
+        return self.spans(*rows)
+
+    @property
+    def period(self) -> int:
+        """After how many rows a mask of queries by keys repeats, moved by as many keys; 0 (the default): never.
+
+        With 1 it depends on q - k alone, and a class may just say `period = 1`. Arrays (period 1) and block maps then
+        ask for its first and its last period of rows only.
+        """
+        return 0
+
+    @property
+    def on_host(self) -> bool:
+        """Whether all array fields can be read here and now: not on another device, not being traced."""
+        fields = (getattr(self, a.name) for a in self.__attrs_attrs__)
+        return all(host(value) is not None for value in fields if is_array(value))
+
+    @property
+    def array_dtype(self) -> str:
+        """The dtype of its arrays where none is asked for."""
+        return "bool"
+
+    # -- patterns made of patterns --------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """The patterns that this one is made of."""
+        return ()
+
+    def with_parts(self, parts: tuple[Any, ...]) -> Any:
+        """The same, made of others."""
+        raise NotImplementedError(f"{type(self).__name__} is made of no parts")
+
+    def bracketed(self) -> str:
+        """Its text where it stands beside an operator, or before a slice."""
+        return repr(self)
+
+    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any] | None:
+        """The saved form of what no plugin makes, its parts and values through `save`; None where a name stands for it.
+
+        `maskkit.configs.reading.FORMS` reads it.
+        """
+        return None

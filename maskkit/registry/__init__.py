@@ -1,0 +1,1 @@
+"""What can be registered, who offers it, and how it is found."""

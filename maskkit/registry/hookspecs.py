@@ -1,0 +1,107 @@
+"""The whole plugin API: six hooks, and the protocols of what they give.
+
+A plugin is a distribution with an entry point in the group `maskkit`, whose name is the full name of the item it
+offers (`"mask.causal" = "maskkit_mask_causal"`), so that listing items imports no plugin. A module that offers only
+backends or commands uses an entry-point name without a kind (`"my-exporter" = "my_exporter"`); such modules are loaded
+when a backend or command that nobody else has is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pluggy import HookimplMarker, HookspecMarker
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import typer
+    from maskkit.arrays.backends import Backend
+    from maskkit.registry.item import Attention, Item, Kind, Strategy
+
+hookspec = HookspecMarker("maskkit")
+hookimpl = HookimplMarker("maskkit")
+
+
+class Exporter(Protocol):
+    """Turns attention masks into a form of another library, exactly, or refuses."""
+
+    name: str
+
+    @property
+    def export(self) -> Callable[..., Any]:
+        """`export(mask, **options)`: the mask in this form, or a ConfigError that says why it cannot be held."""
+
+
+class Picture(Protocol):
+    """What `Item.picture` gives, and `maskkit render` shows or writes.
+
+    Attributes:
+        notes: lines for the user beside the picture.
+    """
+
+    notes: Sequence[str]
+
+    def text(self, width: int) -> str:
+        """For a terminal of so many columns."""
+
+    def svg(self) -> str:
+        """A document."""
+
+    def figure(self) -> Any:
+        """A `matplotlib.figure.Figure`."""
+
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        """What npy and npz files hold, by name."""
+
+
+class Measures(Protocol):
+    """What `Item.measure` gives, and `maskkit stats` prints.
+
+    Attributes:
+        notes: lines for the user beside the figures.
+    """
+
+    notes: Sequence[str]
+
+    def text(self, width: int) -> str:
+        """For people, in so many columns."""
+
+    def to_dict(self) -> Any:
+        """Plain data, for JSON."""
+
+
+@hookspec
+def maskkit_masks() -> Sequence[type[Item]]:
+    """Mask classes: frozen attrs classes that derive from `AttentionMask`, `Mask` or `MaskGroup` of `maskkit`."""
+    return ()
+
+
+@hookspec
+def maskkit_attention() -> Sequence[type[Attention]]:
+    """Configs of attention layers: frozen attrs classes that derive from `maskkit.Attention`."""
+    return ()
+
+
+@hookspec
+def maskkit_strategies() -> Sequence[type[Strategy]]:
+    """Configs of JEPA masking strategies: frozen attrs classes that derive from `maskkit.Strategy`."""
+    return ()
+
+
+@hookspec
+def maskkit_backends() -> Sequence[Backend | Exporter]:
+    """Array libraries as in `maskkit.arrays.backends`, or exporters; objects with a `name`."""
+    return ()
+
+
+@hookspec
+def maskkit_commands() -> Sequence[typer.Typer]:
+    """Typer apps, whose commands join the command line."""
+    return ()
+
+
+@hookspec
+def maskkit_kinds() -> Sequence[Kind]:
+    """Kinds of items beside the core's, of a module whose entry point is `"kind.<name>"`."""
+    return ()

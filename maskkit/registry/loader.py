@@ -1,0 +1,295 @@
+"""From names to classes: finds out who offers a name, imports that one plugin, and holds it to the contract.
+
+Nothing is decided by order, and no plugin takes the others down: each is loaded in its own `try`, its hooks are called
+one at a time, and what went wrong is kept for `maskkit doctor` and raised when the item is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pluggy
+from maskkit.registry import hookspecs
+from maskkit.registry.catalog import KIND, Entry, conflict_text, entries, kind_names, quick_status
+from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
+from maskkit.registry.item import KINDS, Item, Kind
+
+log = logging.getLogger("maskkit.registry")
+
+
+class Registry:
+    """Items by full name: those of installed plugins, and those registered by hand."""
+
+    def __init__(self, installed: Iterable[Entry]) -> None:
+        self._installed = tuple(installed)
+        self._manager = pluggy.PluginManager("maskkit")
+        self._manager.add_hookspecs(hookspecs)
+        self._kinds: dict[str, Kind] = dict(KINDS)
+        self.kinds = kind_names(entry.full_name for entry in self._installed)
+        """The names of all kinds, the core's and those that plugins bring."""
+        self._claims: dict[str, list[Entry]] = {}
+        self._others: list[Entry] = []
+        for entry in self._installed:
+            if entry.kind:
+                self._claims.setdefault(entry.full_name, []).append(entry)
+            else:
+                self._others.append(entry)
+        self._registered: dict[str, type[Item]] = {}
+        self._classes: dict[str, type[Item]] = {}
+        self._failures: dict[Entry, BrokenPlugin] = {}
+        self._found: dict[tuple[Any, str | None], type[Item]] = {}  # answers of `find`, until a class comes or goes
+
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    def full_names(self, kind: str | None = None) -> list[str]:
+        """Sorted full names of what can be asked for: not blocked, whether or not it will load."""
+        self.check_kind(kind)
+        names = {name for name in self._claims if self.claims(name)} | set(self._registered)
+        names = {name for name in names if not name.startswith(f"{KIND}.")}
+        return sorted(name for name in names if kind is None or name.startswith(f"{kind}."))
+
+    def claims(self, full_name: str) -> list[Entry]:
+        """The distributions that offer a name and are not blocked."""
+        return [entry for entry in self._claims.get(full_name, ()) if entry.blocked_by is None]
+
+    def entry(self, full_name: str) -> Entry | None:
+        """The one distribution that offers a name; None for items registered by hand."""
+        return next(iter(self.claims(full_name)), None)
+
+    def resolve(self, name: Any, kind: str | None = None) -> str:
+        """The full name that a short or full name stands for.
+
+        Raises:
+            UnknownName: nothing installed has this name.
+            ConfigError: the name is offered in several kinds.
+        """
+        if not isinstance(name, str):
+            raise ConfigError(f"a name must be a string, got {name!r}")
+        self.check_kind(kind)
+        candidates = [name] if name.partition(".")[0] in self.kinds else [f"{k}.{name}" for k in self.kinds]
+        found = [c for c in candidates if self._has(c) and (kind is None or c.startswith(f"{kind}."))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ConfigError(
+                f"{name!r} is ambiguous: {' and '.join(found)} are installed; ask for one by its full name"
+            )
+        raise self._unknown(name, kind, candidates)
+
+    def _has(self, full_name: str) -> bool:
+        return full_name in self._registered or bool(self.claims(full_name))
+
+    def _unknown(self, name: str, kind: str | None, candidates: Sequence[str]) -> UnknownName:
+        known = self.full_names(kind)
+        short = [full.partition(".")[2] for full in known]
+        what = f"Unknown {kind or 'item'}{' type' if kind in ('attention', 'mask') else ''} {name!r}"
+        blocked = [entry for c in candidates for entry in self._claims.get(c, ()) if entry.blocked_by]
+        if blocked:
+            return UnknownName(f"{what}: {blocked[0].provider} offers it, but {blocked[0].blocked_by} switches it off")
+        elsewhere = [c for c in candidates if self._has(c)]
+        if elsewhere:
+            return UnknownName(f"{what}; there is {' and '.join(elsewhere)}")
+        hint = did_you_mean(name, known if "." in name else short)
+        count = f"{len(known)} installed" if known else "none installed"
+        return UnknownName(f"{what}{hint} ({count}: maskkit list{f' --kind {kind}' if kind else ''})")
+
+    # -- kinds ----------------------------------------------------------------------------------------------------
+
+    def check_kind(self, kind: Any) -> None:
+        """Raise ConfigError unless it is None or the name of a kind."""
+        if kind is not None and kind not in self.kinds:
+            raise ConfigError(f"kind must be one of {', '.join(map(repr, self.kinds))}, got {kind!r}")
+
+    def kind(self, name: str) -> Kind:
+        """The kind of this name; the plugin that brings it is imported if it was not yet.
+
+        Raises:
+            BrokenPlugin: that plugin cannot be imported, or gives something else.
+            UnknownName, ConfigError: it is switched off, or two bring the kind.
+        """
+        if name not in self._kinds:
+            entry = self._claim(f"{KIND}.{name}")
+            found = [kind for kind in self._offers(entry, "maskkit_kinds") if isinstance(kind, Kind)]
+            if [kind.name for kind in found] != [name] or not issubclass(found[0].base, Item):
+                raise self._broken(entry, f"its maskkit_kinds must give one Kind named {name!r}, got {found!r}")
+            self._kinds[name] = found[0]
+        return self._kinds[name]
+
+    def _claim(self, full_name: str) -> Entry:
+        """The one distribution that offers a name."""
+        claims = self.claims(full_name)
+        if len(claims) > 1:
+            raise ConfigError(conflict_text(claims))
+        if not claims:
+            raise self._unknown(full_name, None, [full_name])
+        return claims[0]
+
+    # -- classes --------------------------------------------------------------------------------------------------
+
+    def find(self, name: Any, kind: str | None = None) -> type[Item]:
+        """The class of an item, its plugin imported if it was not yet.
+
+        Raises:
+            UnknownName, ConfigError: as `resolve`; also if two distributions offer the name.
+            BrokenPlugin: the plugin cannot be imported or breaks the contract; the cause is chained.
+        """
+        if isinstance(name, str) and (found := self._found.get((name, kind))):
+            return found
+        full_name = self.resolve(name, kind)
+        if full_name in self._registered:
+            found = self._registered[full_name]
+        else:
+            claim = self._claim(full_name)
+            found = self._classes[full_name] = self._classes.get(full_name) or self._load(claim)
+        self._found[name, kind] = found
+        return found
+
+    def _load(self, entry: Entry) -> type[Item]:
+        """Import one plugin, call its one hook, and pick the class of the entry's name."""
+        kind = self.kind(entry.kind)
+        for offered in self._offers(entry, kind.hook):
+            if problem := contract_problem(offered, kind):
+                raise self._broken(entry, problem)
+            if offered.name == entry.name:
+                return offered  # type: ignore[no-any-return]
+        raise self._broken(entry, f"its {kind.hook} offers nothing named {entry.name!r}")
+
+    def _offers(self, entry: Entry, hook: str) -> Sequence[Any]:
+        """What one plugin returns from one hook."""
+        try:
+            module = self._import(entry)
+            caller = getattr(self._manager.hook, hook, None)  # a kind's own hook is there once somebody implements it
+            implementations = [i for i in caller.get_hookimpls() if i.plugin is module] if caller else []
+            if not implementations:
+                raise TypeError(f"it has no {hook} marked with @maskkit.hookimpl")
+            offered = implementations[0].function()
+            if not isinstance(offered, (list, tuple)):
+                raise TypeError(f"its {hook} returned {offered!r}; it must return a list")
+        except (Exception, SystemExit) as error:
+            raise self._broken(entry, _one_line(error), error) from error
+        return offered
+
+    def _import(self, entry: Entry) -> ModuleType:
+        module = entry.entry_point.load()
+        if not self._manager.is_registered(module):
+            self._manager.register(module, name=f"{entry.provider}:{entry.full_name}")
+        return module  # type: ignore[no-any-return]
+
+    def _broken(self, entry: Entry, why: str, cause: BaseException | None = None) -> BrokenPlugin:
+        failure = BrokenPlugin(
+            f"plugin {entry.full_name} of {entry.provider} {entry.version} is broken: {why} "
+            f"(pip uninstall {entry.provider}, or MASKKIT_BLOCK={entry.full_name})"
+        )
+        failure.__cause__ = cause
+        self._failures[entry] = failure
+        return failure
+
+    # -- other hooks ----------------------------------------------------------------------------------------------
+
+    def backends(self) -> list[Any]:
+        """Backends and exporters that plugins add."""
+        return self._from_others("maskkit_backends")
+
+    def commands(self) -> list[Any]:
+        """Typer apps that plugins add."""
+        return self._from_others("maskkit_commands")
+
+    def _from_others(self, hook: str) -> list[Any]:
+        """What the plugins without items give from a hook; one that is broken is skipped with a warning."""
+        found: list[Any] = []
+        for entry in self._others:
+            if entry.blocked_by is not None or entry in self._failures:
+                continue
+            try:
+                module = self._import(entry)
+                if hasattr(module, hook):
+                    found.extend(self._offers(entry, hook))
+            except (Exception, SystemExit) as error:
+                failure = error if isinstance(error, BrokenPlugin) else self._broken(entry, _one_line(error), error)
+                log.warning("skipped: %s", failure)
+        return found
+
+    # -- by hand --------------------------------------------------------------------------------------------------
+
+    def register(self, cls: type[Item]) -> Registration:
+        """Add a class without a package."""
+        if problem := contract_problem(cls):
+            raise ConfigError(f"cannot register {cls!r}: {problem}")
+        self.check_kind(cls.kind)
+        full_name = f"{cls.kind}.{cls.name}"
+        if self._registered.get(full_name, cls) is not cls:
+            raise ConfigError(f"{full_name} is registered already, by {self._registered[full_name].__qualname__}")
+        if claims := self.claims(full_name):
+            raise ConfigError(
+                f"{full_name} is offered by {claims[0].provider}; choose another name, or MASKKIT_BLOCK={full_name}"
+            )
+        self._registered[full_name] = cls
+        self._found.clear()
+        return Registration(self, full_name)
+
+    def unregister(self, full_name: str) -> None:
+        """Take a registered class out again."""
+        self._registered.pop(full_name, None)
+        self._found.clear()
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def status(self, entry: Entry) -> tuple[str, str]:
+        """`("ok" | "loaded" | "blocked" | "conflict" | "broken", why)`, from what is known so far; imports nothing."""
+        if entry in self._failures:
+            return "broken", str(self._failures[entry])
+        status, why = quick_status(entry, self._installed)
+        return ("loaded" if status == "ok" and entry.full_name in self._classes else status), why
+
+    def try_load(self, full_name: str) -> None:
+        """Load an item for its status alone."""
+        try:
+            self.find(full_name)
+        except (BrokenPlugin, ConfigError) as error:
+            log.debug("%s", error)
+
+
+class Registration:
+    """A class registered by hand; leave the `with` block, or call `remove`, to take it out again."""
+
+    def __init__(self, registry: Registry, full_name: str) -> None:
+        self._registry, self._full_name = registry, full_name
+
+    def remove(self) -> None:
+        """Take the class out of the registry."""
+        self._registry.unregister(self._full_name)
+
+    def __enter__(self) -> Registration:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+def contract_problem(cls: Any, kind: Kind | None = None) -> str:
+    """What is wrong with a class that a plugin offers, in words; empty if nothing is."""
+    if not isinstance(cls, type) or not issubclass(cls, Item):
+        return f"{cls!r} is not a class that derives from a maskkit base class"
+    if kind and getattr(cls, "kind", None) != kind.name:
+        return f"{cls.__qualname__} is of kind {getattr(cls, 'kind', None)!r}, not {kind.name!r}"
+    if kind and not issubclass(cls, kind.base):
+        return f"{cls.__qualname__} does not derive from {kind.base.__qualname__}"
+    if "__attrs_attrs__" not in vars(cls):
+        return f"{cls.__qualname__} is not decorated with @attrs.frozen(kw_only=True)"
+    if not attrs.inspect(cls).is_frozen or not attrs.fields_dict(cls).keys().isdisjoint({"type", "kind", "name"}):
+        return f"{cls.__qualname__} must be frozen, and no field may be called type, kind or name"
+    name = getattr(cls, "name", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        return f"{cls.__qualname__} needs a class attribute name, an identifier, got {name!r}"
+    return ""
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+registry = Registry(entries())

@@ -1,0 +1,229 @@
+"""The base of every attention layer: parameters from the light config, masks from every side, weights apart."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+from maskkit import configs
+from maskkit.errors import ConfigError
+from maskkit.registry.item import KERAS_OPTIONS, Attention
+from maskkit_keras.attend import attend
+from maskkit_keras.kernels import by_fans, fresh, mean, widen
+from maskkit_keras.masks import carried_mask, with_batch
+from maskkit.masks.mask import AttentionMask, Mask
+from maskkit.masks.padding import is_of_tokens
+from maskkit.validators import message
+
+
+class Dropout(keras.layers.Dropout):  # type: ignore[misc]
+    """Keras' dropout, whose rate may be 1 (Keras divides by the rest, which is then 0)."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Zeros at rate 1 while training, else as Keras."""
+        return ops.zeros_like(inputs) if training and self.rate == 1 else super().call(inputs, training=training)
+
+
+class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
+    """Keras' layer norm over the last axis, which keeps float64 (Keras goes through float32)."""
+
+    def call(self, inputs: Any) -> Any:
+        """Normalised in float32 at least, times `gamma`, plus `beta`."""
+        wide = widen(inputs)
+        centred = wide - mean(wide, keepdims=True)
+        variance = mean(ops.square(centred), keepdims=True)
+        gamma, beta = (ops.cast(weight, wide.dtype) for weight in (self.gamma, self.beta))
+        return ops.cast(centred * ops.rsqrt(variance + self.epsilon) * gamma + beta, inputs.dtype)
+
+
+class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+    """Keras' batch norm over the last axis, which outside of training keeps float64 (Keras goes through float32)."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalised by the batch while training, else by what was learnt; times `gamma`, plus `beta`."""
+        if training and self.trainable:
+            return super().call(inputs, training=True, mask=mask)
+        gain = widen(self.gamma) * ops.rsqrt(widen(self.moving_variance) + self.epsilon)
+        return ops.cast((widen(inputs) - widen(self.moving_mean)) * gain + widen(self.beta), inputs.dtype)
+
+
+class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
+    """Base class: `config_class` is the whole constructor, and every parameter is an attribute of the layer.
+
+    Subclasses define `config_class`, `build` and `call`. Its arguments `attention_mask` and `mask` take mask values;
+    `mask` and `<input>_mask` receive the masks that Keras carries along.
+    """
+
+    config_class: ClassVar[type[Attention]]
+    _arguments: ClassVar[list[str]]
+    _mask_sources: ClassVar[dict[str, str]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if hasattr(cls, "config_class"):
+            cls.__signature__ = _signature(cls.config_class)
+        names = list(inspect.signature(cls.call).parameters)[1:]
+        cls._arguments = names
+        cls._mask_sources = {"mask": names[0]} if "mask" in names else {}
+        cls._mask_sources |= {f"{name}_mask": name for name in names if f"{name}_mask" in names}
+
+    def __init__(self, **params: Any) -> None:
+        options = {name: params.pop(name) for name in KERAS_OPTIONS if name in params}
+        config = configs.build(self.config_class, params)
+        super().__init__(**options)
+        self.supports_masking = True
+        self.config = config
+        self._kernel_count = 0
+        for name in configs.parameters(self.config_class):
+            setattr(self, name, self._parameter(name, getattr(config, name)))
+
+    def _parameter(self, name: str, value: Any) -> Any:
+        """Keras objects as objects, everything else as given."""
+        if not name.endswith(("_initializer", "_regularizer")):
+            return value
+        try:
+            return (keras.initializers if name.endswith("_initializer") else keras.regularizers).get(value)
+        except ValueError as error:
+            raise ConfigError(f"{message(self.config, name, 'must be known to Keras', value)}: {error}") from error
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as they were given."""
+        own = {name: getattr(self.config, name) for name in configs.parameters(self.config_class)}
+        if self.activity_regularizer is not None:
+            own["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
+        return {**super().get_config(), **own}
+
+    # -- masks ----------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As every Keras layer; mask values become arrays before Keras forgets that they are masks."""
+        given = {**dict(zip(self._arguments, args, strict=False)), **kwargs}
+        for name in ("attention_mask", "mask"):
+            if isinstance(given.get(name), Mask):
+                kwargs[name] = self._array_of(given[name], given[self._arguments[0]])
+        kwargs.update(self._carried_masks(given))
+        return super().__call__(*args, **kwargs)
+
+    def _array_of(self, mask: Mask, inputs: Any) -> Any:
+        tokens = hasattr(inputs, "shape") and len(inputs.shape) == 3
+        if tokens and not isinstance(mask, AttentionMask) and not is_of_tokens(mask):
+            raise ConfigError(
+                "Parameter 'attention_mask' must be a mask of queries and keys, or of padding, "
+                f"got {mask!r} of shape {mask.shape}"
+            )
+        return with_batch(mask)
+
+    def _carried_masks(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The masks that the inputs carry, for arguments that were not given.
+
+        Keras fills `mask` only if there is one tensor argument, and so drops it when there is an `attention_mask` too.
+        """
+        found = {}
+        for name, source in self._mask_sources.items():
+            if given.get(name) is None and (inputs := given.get(source)) is not None:
+                masks = [carried_mask(x) for x in _listed(inputs)]
+                if any(mask is not None for mask in masks):
+                    found[name] = masks if isinstance(inputs, (list, tuple)) else masks[0]
+        return found
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The first input's mask goes on to the output."""
+        return mask[0] if isinstance(mask, (list, tuple)) else mask
+
+    # -- weights --------------------------------------------------------------------------------------------------
+
+    def fresh_initializer(self, name: str = "kernel_initializer", kernels: int = 1) -> Any:
+        """A copy of one of the layer's initializers that gives numbers of its own.
+
+        Args:
+            name: the attribute.
+            kernels: how many kernels a sub-layer will make from it at most, so that later ones stay apart from those.
+        """
+        offset = self._kernel_count
+        self._kernel_count += kernels
+        return fresh(getattr(self, name), offset)
+
+    def add_kernel(
+        self, name: str, shape: tuple[int, ...], *, inputs: int = 1, parts: int | tuple[int, ...] = 1
+    ) -> Any:
+        """A kernel that starts with the spread of the matrix (inputs, outputs), with numbers of its own.
+
+        Args:
+            name: of the weight.
+            shape: `(*ins, *outs)`.
+            inputs: how many axes `ins` are.
+            parts: how many kernels stand side by side along the first axis of `outs`, or how much of it each takes;
+                they have numbers of their own.
+        """
+        copies = [self.fresh_initializer() for _ in range(parts if isinstance(parts, int) else len(parts))]
+        return self.add_weight(
+            name=name, shape=shape, initializer=by_fans(copies, inputs, parts), regularizer=self.kernel_regularizer
+        )
+
+    def add_bias(self, name: str, shape: tuple[int, ...]) -> Any:
+        """A bias."""
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=self.fresh_initializer("bias_initializer"),
+            regularizer=self.bias_regularizer,
+        )
+
+    def require_width(self, shape: tuple[int | None, ...], name: str) -> None:
+        """For `build`: the last axis of an input is as wide as a parameter says."""
+        if shape[-1] != getattr(self, name):
+            raise ConfigError(
+                f"{type(self).__name__} {self.name!r} has {name}={getattr(self, name)}, "
+                f"but its input has the shape {tuple(shape)}; the last axis must be {getattr(self, name)}"
+            )
+
+    # -- attention ------------------------------------------------------------------------------------------------
+
+    def attend(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        allowed: Any,
+        *,
+        training: bool | None = None,
+        dropout: Dropout | None = None,
+        **options: Any,
+    ) -> tuple[Any, Any]:
+        """As `maskkit_keras.attend`, with a dropout layer that acts while training."""
+        return attend(query, key, value, allowed, dropout=dropping(dropout, training), **options)
+
+
+def dropping(dropout: Dropout | None, training: bool | None) -> Callable[[Any], Any] | None:
+    """What a dropout layer does now, or None if it does nothing."""
+    if dropout is None or not training or not dropout.rate:
+        return None
+    return lambda weights: dropout(weights, training=True)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _signature(config_class: type[Attention]) -> inspect.Signature:
+    """The config's parameters, and Keras'; for `help()` and for completion."""
+    order = list(configs.parameters(config_class))
+    own = sorted(inspect.signature(config_class).parameters.values(), key=lambda p: order.index(p.name))
+    options = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in KERAS_OPTIONS)
+    return inspect.Signature([*own, *options])
+
+
+def custom_objects() -> dict[str, Any]:
+    """The classes of all installed attention layers, by the names under which `.keras` files know them.
+
+        keras.saving.load_model(path, custom_objects=maskkit_keras.custom_objects())
+
+    Needed only where the layers' modules were not imported before.
+    """
+    from maskkit.registry.loader import registry
+
+    classes = [registry.find(name).find_layer_class() for name in registry.full_names("attention")]  # type: ignore[attr-defined]
+    return {keras.saving.get_registered_name(cls): cls for cls in classes}
