@@ -5,6 +5,7 @@ __version__: str
 # Ask by name.
 from .api import config as config
 from .api import create as create
+from .api import find as find
 from .api import from_dict as from_dict
 from .api import info as info
 from .api import load as load
@@ -12,6 +13,7 @@ from .api import names as names
 from .api import parse as parse
 from .api import register as register
 from .api import to_dict as to_dict
+from .configs.files import read_section as read_section
 from .configs.template import Template as Template
 
 # Write a mask.
@@ -28,6 +30,7 @@ from .registry.hookspecs import hookimpl as hookimpl
 # Write a layer, a strategy, another kind.
 from .configs.fields import build as build
 from .configs.fields import parameters as parameters
+from .registry.item import KERAS_OPTIONS as KERAS_OPTIONS
 from .registry.item import Attention as Attention
 from .registry.item import Item as Item
 from .registry.item import Kind as Kind
@@ -61,6 +64,7 @@ from .arrays.fields import by_content as by_content
 from .arrays.libraries import host as host
 from .masks.given import from_array as from_array
 from .masks.padding import PaddingMask as PaddingMask
+from .masks.padding import is_of_tokens as is_of_tokens
 from .registry.extensions import backend as backend
 
 # Functions known from factories.

@@ -15,7 +15,7 @@ from maskkit.errors import ConfigError
 from maskkit.registry.item import Item
 from maskkit.registry.loader import Registration, registry
 
-__all__ = ["config", "create", "from_dict", "info", "load", "names", "parse", "register", "to_dict"]
+__all__ = ["config", "create", "find", "from_dict", "info", "load", "names", "parse", "register", "to_dict"]
 
 log = logging.getLogger("maskkit.create")
 
@@ -81,6 +81,11 @@ def info(name: str, kind: str | None = None) -> Info:
     """What there is to know of an item: kind, name, summary, category, parameters, provider, version, reference."""
     full_name = registry.resolve(name, kind)
     return describe(registry.find(full_name), registry.entry(full_name))
+
+
+def find(name: str, kind: str | None = None) -> type[Item]:
+    """The class of an item, its plugin imported if it was not yet. Arguments and errors as `create`."""
+    return registry.find(name, kind)
 
 
 def register(cls: type[Item]) -> Registration:

@@ -49,16 +49,14 @@ def test_creating_and_using_masks_loads_no_framework():
     assert not found & HEAVY
 
 
-def test_names_for_type_checkers_are_those_at_run_time():
-    """`__init__` lists every public name twice: for __getattr__, and for type checkers."""
-    source = (ROOT / "maskkit/__init__.py").read_text()
-    typed = set(re.findall(r"^    from ([\w.]+) import (\w+) as \2$", source, flags=re.MULTILINE))
-    lazy = {(module, name) for name, module in maskkit._MODULE_OF.items()}
-    assert typed == lazy
-    for _, name in sorted(lazy):
-        assert getattr(maskkit, name) is not None
+def test_every_public_name_is_there():
+    """`__init__.pyi` is the one list, for type checkers and at run time."""
+    listed = re.findall(r"^from [.\w]+ import (\w+) as (\w+)$", (ROOT / "maskkit/__init__.pyi").read_text(), re.MULTILINE)
+    assert sorted(maskkit.__all__) == sorted(name for name, _ in listed)
+    assert all(name == alias and getattr(maskkit, name) is not None for name, alias in listed)
+    assert {name for name in dir(maskkit) if not name.startswith("_")} <= {*maskkit.__all__}
 
 
 def test_unknown_attributes_are_refused():
-    with pytest.raises(AttributeError, match="no attribute 'crate'"):
+    with pytest.raises(AttributeError, match="No maskkit attribute crate"):
         maskkit.crate  # noqa: B018

@@ -86,9 +86,9 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
 
 def _command() -> Any:
     """The app with the commands of plugins."""
-    from maskkit.registry.catalog import entries
+    from maskkit.registry.catalog import COMMAND, offering
 
-    if any(not entry.kind for entry in entries()):
+    if offering(COMMAND):
         from maskkit.registry.loader import registry
 
         for more in registry.commands():

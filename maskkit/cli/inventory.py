@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from maskkit.registry.item import KINDS
 
 if TYPE_CHECKING:
     from maskkit.registry.catalog import Entry
@@ -26,9 +25,9 @@ def add_to(app: typer.Typer) -> None:
 
 def _names(incomplete: str) -> list[str]:
     """Completion, from metadata."""
-    from maskkit.registry.catalog import entries
+    from maskkit.registry.catalog import items
 
-    return [entry.name for entry in entries() if entry.kind and entry.name.startswith(incomplete)]
+    return [entry.name for entry in items() if entry.name.startswith(incomplete)]
 
 
 Name = Annotated[str, typer.Argument(help="A short or full name.", autocompletion=_names)]
@@ -39,7 +38,7 @@ Name = Annotated[str, typer.Argument(help="A short or full name.", autocompletio
 
 def list_items(
     pattern: Annotated[str, typer.Argument(help="Only names that match, with * and ? as in file names.")] = "*",
-    kind: Annotated[str | None, typer.Option(help="Only this kind: mask, attention or strategy.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, such as mask, attention or strategy.")] = None,
     as_json: Json = False,
     requirements: Annotated[bool, typer.Option("--requirements", help="Print what to install, for pip.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Import every plugin, to find those that are broken.")] = False,
@@ -47,19 +46,18 @@ def list_items(
     """List what is installed. Reads metadata alone: no plugin is imported (but with --check)."""
     from fnmatch import fnmatch
 
-    from maskkit.registry.catalog import entries
+    from maskkit.registry.catalog import entries, items, kind_names
 
-    if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(f"--kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    kinds = kind_names(entry.full_name for entry in entries())
+    if kind not in (None, *kinds):
+        raise typer.BadParameter(f"--kind must be one of {', '.join(kinds)}, got {kind!r}")
     chosen = [
         entry
-        for entry in entries()
-        if entry.kind
-        and kind in (None, entry.kind)
+        for entry in items()
+        if kind in (None, entry.kind)
         and any(fnmatch(name.lower(), pattern.lower()) for name in (entry.name, entry.full_name))
     ]
-    order = kind_names(entry.entry_point.name for entry in entries())
-    chosen.sort(key=lambda entry: (order.index(entry.kind), _natural(entry.name), entry.provider))
+    chosen.sort(key=lambda entry: (kinds.index(entry.kind), _natural(entry.name), entry.provider))
     if requirements:
         _print_lines(_requirements(chosen))
         return
@@ -93,7 +91,7 @@ def _status(entry: Entry, check: bool) -> tuple[str, str]:
         return quick_status(entry, entries())
     from maskkit.registry.loader import registry
 
-    registry.try_load(entry.full_name)
+    registry.try_load(entry)
     return registry.status(entry)
 
 
@@ -136,7 +134,7 @@ def show(name: Name, as_json: Json = False) -> None:
         _print_table(rows, ["parameter", "type", "default", "limits", "meaning"])
         typer.echo("")
     for label, value in (
-        ("shapes", found.shapes),
+        *found.details.items(),
         ("category", found.category),
         ("provider", f"{found.provider} {found.version}".strip()),
         ("reference", " ".join(found.reference.split())),
@@ -217,7 +215,7 @@ def _diagnose() -> dict[str, Any]:
     missing = {name for name in BUILT_IN if versions.get(name) == "not installed"}
     backends = {name: f"needs: pip install {name}" if name in missing else "available" for name in BUILT_IN}
     try:
-        backends |= dict.fromkeys(registry.backends(), "available, from a plugin")
+        backends |= {backend.name: "available, from a plugin" for backend in registry.backends()}
     except Exception as error:  # the doctor must survive every patient
         backends["plugins"] = f"broken: {error}"
     return {"versions": versions, "backends": backends, "plugins": [_examine(entry) for entry in entries()]}
@@ -230,8 +228,8 @@ def _examine(entry: Entry) -> dict[str, Any]:
     from maskkit.registry.loader import registry
 
     before, start = set(sys.modules), perf_counter()
-    if entry.kind and not entry.blocked_by:
-        registry.try_load(entry.full_name)
+    if not entry.blocked_by:
+        registry.try_load(entry)
     spent = perf_counter() - start
     heavy = {"jax", "keras", "matplotlib", "tensorflow", "torch"} & (set(sys.modules) - before)
     status, why = registry.status(entry)

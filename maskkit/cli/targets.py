@@ -38,11 +38,8 @@ class TargetCommand(TyperCommand):
                 # The command itself will meet the same error, and says it; its options cannot be known.
                 ctx.ignore_unknown_options = ctx.allow_extra_args = True
         for cls, _ in nodes:
-            if cls.kind == "attention":
-                raise ConfigError(
-                    f"{cls.name} is an attention layer, and has no picture: draw the mask that you give it, such as "
-                    f"maskkit render causal --seq-len 16; maskkit show {cls.name} tells its parameters and shapes"
-                )
+            if cls.no_picture:
+                raise ConfigError(f"{cls.name} {cls.no_picture.replace('NAME', cls.name)}")
         ctx.meta[_OPTIONS] = _options(nodes, {name for p in self.params for name in p.opts})
         return super().parse_args(ctx, args)
 
@@ -75,24 +72,53 @@ class TargetCommand(TyperCommand):
 
 
 def read_target(target: str) -> Any:
-    """The tree of mappings that a target stands for; a name of several kinds means what can be drawn."""
+    """The tree of mappings that a target stands for; a name of several kinds means the one that has a picture."""
     from maskkit.configs.expressions import tree
     from maskkit.registry.loader import registry
 
     found = _stdin() if target == "-" else tree(target)
     if not isinstance(found, Mapping) or "type" not in found:
         return found
-    installed = registry.full_names()
-    drawable = [name for kind in ("mask", "strategy") if (name := f"{kind}.{found['type']}") in installed]
-    return {**found, "type": drawable[0]} if len(drawable) == 1 else found
+    offered = [name for name in registry.full_names() if name.partition(".")[2] == found["type"]]
+    if len(offered) < 2:
+        return found
+    drawn = [name for name in offered if not registry.kind(name.partition(".")[0]).base.no_picture]
+    return {**found, "type": drawn[0]} if len(drawn) == 1 else found
 
 
-def build_target(ctx: typer.Context, target: str) -> Any:
-    """What `create` gives for the target with the options that were given."""
-    from maskkit.api import create
+def build_target(ctx: typer.Context, target: str) -> Item:
+    """The config of the target with the options that were given; of some kinds a bare name stands for its example."""
+    from maskkit.configs.reading import config
 
     tree = ctx.meta[_TREE] if _TREE in ctx.meta else read_target(target)
-    return create(tree, **ctx.meta.get(VALUES, {}))
+    given = ctx.meta.get(VALUES, {})
+    try:
+        found: Item = config(tree, **given)
+    except ConfigError:
+        example = None if given else _example_of(tree)
+        if example is None:
+            raise
+        found = config(tree, **example)
+    return found
+
+
+def _example_of(tree: Any) -> Mapping[str, Any] | None:
+    """The parameters of the first sample, of an item that may stand for it; None for all else."""
+    from maskkit.configs.describe import parameters
+    from maskkit.registry.loader import registry
+
+    if not isinstance(tree, Mapping) or set(tree) != {"type"}:
+        return None
+    try:
+        cls = registry.find(tree["type"])
+    except MaskkitError:
+        return None
+    needed = [parameter.name for parameter in parameters(cls) if parameter.required]
+    if not cls.stands_for_example or not needed or not cls.samples:
+        return None
+    name = tree["type"]
+    typer.echo(f"{name} needs {' and '.join(needed)}; this is the example of maskkit show {name}", err=True)
+    return cls.samples[0]
 
 
 def _stdin() -> Any:
@@ -108,9 +134,10 @@ def _stdin() -> Any:
 
 def _nodes(tree: Any) -> list[tuple[type[Item], Mapping[str, Any]]]:
     """The items of a tree: their classes, and what the tree gives them."""
+    from maskkit.configs.reading import leaves
     from maskkit.registry.loader import registry
 
-    return [(registry.find(node["type"]), node) for node in _items(tree)]
+    return [(registry.find(node["type"]), node) for node in leaves(tree)]
 
 
 def _options(nodes: list[tuple[type[Item], Mapping[str, Any]]], taken: set[str]) -> list[TyperOption]:
@@ -123,17 +150,6 @@ def _options(nodes: list[tuple[type[Item], Mapping[str, Any]]], taken: set[str])
             if parameter.name not in found and parameter.name not in node:
                 found[parameter.name] = _option(cls.name, parameter, taken)
     return list(found.values())
-
-
-def _items(tree: Any) -> list[Mapping[str, Any]]:
-    """The mappings with a type, wherever they stand in a tree; a bare name counts as one."""
-    if isinstance(tree, str):
-        return [{"type": tree}]
-    if isinstance(tree, list):
-        return [item for node in tree for item in _items(node)]
-    if not isinstance(tree, Mapping) or "type" in tree:
-        return [tree] if isinstance(tree, Mapping) else []
-    return [item for key in ("and", "or", "xor", "not", "view", "sample") if key in tree for item in _items(tree[key])]
 
 
 def _option(owner: str, parameter: Parameter, taken: set[str]) -> TyperOption:

@@ -15,13 +15,16 @@ from maskkit.registry.item import KINDS
 GROUP = "maskkit"
 KIND = "kind"
 """The prefix of entry points that bring a kind."""
+BACKEND, COMMAND = "backend", "command"
+"""Prefixes of entry points that offer backends or forms, and commands; without any prefix a module may offer both."""
+_NO_ITEMS = (KIND, BACKEND, COMMAND, "")
 
 
 class Entry(NamedTuple):
     """One entry point of one distribution.
 
-    `kind` is empty for modules that offer other hooks, and "kind" for those that bring a kind of their own;
-    `blocked_by` is the environment variable that switches it off.
+    `kind` is "backend", "command" or empty for modules that offer other hooks, and "kind" for those that bring a kind
+    of their own; `blocked_by` is the environment variable that switches it off.
     """
 
     kind: str
@@ -75,25 +78,30 @@ def entries() -> tuple[Entry, ...]:
     """All entry points of all installed distributions, sorted by kind, name and provider."""
     points = entry_points(group=GROUP)
     kinds = kind_names(point.name for point in points)
-    order = (*kinds, KIND, "")
+    order = (*kinds, *_NO_ITEMS)
     return tuple(sorted(_scan(points, kinds), key=lambda e: (order.index(e.kind), e.name, e.provider)))
 
 
 def kind_names(names: Iterable[str]) -> tuple[str, ...]:
     """The core's kinds, then those that entry points of these names bring."""
     added = {name.partition(".")[2] for name in names if name.startswith(f"{KIND}.")}
-    return (*KINDS, *sorted(added - KINDS.keys() - {"", KIND}))
+    return (*KINDS, *sorted(added - KINDS.keys() - {*_NO_ITEMS}))
 
 
 def items() -> list[Entry]:
     """The entries of items: those whose kind is known."""
-    return [entry for entry in entries() if entry.kind not in ("", KIND)]
+    return [entry for entry in entries() if entry.kind not in _NO_ITEMS]
+
+
+def offering(prefix: str) -> list[Entry]:
+    """The entries whose modules may offer backends, or commands."""
+    return [entry for entry in entries() if entry.kind in (prefix, "")]
 
 
 def _scan(points: Iterable[EntryPoint], kinds: Sequence[str]) -> Iterator[Entry]:
     for point in points:
         kind, dot, name = point.name.partition(".")
-        if not dot or kind not in (*kinds, KIND):
+        if not dot or kind not in (*kinds, *_NO_ITEMS):
             kind, name = "", point.name
         provider = str(point.dist.metadata["Name"]) if point.dist else "?"
         full_name = f"{kind}.{name}" if kind else name

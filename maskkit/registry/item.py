@@ -21,7 +21,7 @@ class Item:
         samples: parameters of a few typical items, for tests and the gallery.
         aliases: other spellings of parameters in configs, and what they mean here.
         rules: what must hold between fields, in the words of `maskkit.validators`: `at_most("kernel_size", "height")`.
-        no_picture: why items of a kind have no picture, and what to draw instead; empty where they do.
+        no_picture: why items of a kind have no picture, and what to draw instead, as said of NAME; empty where they do.
         stands_for_example: whether a bare name is drawn with the parameters of the first sample, if some are required.
     """
 
@@ -47,11 +47,11 @@ class Item:
 
     def picture(self, *, blocked: bool = False) -> Picture:
         """What `maskkit render` draws; `blocked` shows the complement, where there is one."""
-        raise ConfigError(f"{self.kind}.{self.name} {self.no_picture or 'has no picture'}")
+        raise ConfigError(f"{self.name} {self.no_picture.replace('NAME', self.name) or 'has no picture'}")
 
     def measure(self, block_size: int | None = None) -> Measures:
         """What `maskkit stats` prints; `block_size` is for those who count blocks."""
-        raise ConfigError(f"{self.kind}.{self.name} {self.no_picture or 'has no figures'}")
+        raise ConfigError(f"{self.name} {self.no_picture.replace('NAME', self.name) or 'has no figures'}")
 
     def details(self) -> Mapping[str, str]:
         """Lines that `maskkit show` adds for an item of this kind, made from its first sample: label -> text."""

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pluggy
 from maskkit.registry import hookspecs
-from maskkit.registry.catalog import KIND, Entry, conflict_text, entries, kind_names, quick_status
+from maskkit.registry.catalog import BACKEND, COMMAND, KIND, Entry, conflict_text, entries, kind_names, quick_status
 from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
 from maskkit.registry.item import KINDS, Item, Kind
 
@@ -34,12 +34,13 @@ class Registry:
         self._claims: dict[str, list[Entry]] = {}
         self._others: list[Entry] = []
         for entry in self._installed:
-            if entry.kind:
-                self._claims.setdefault(entry.full_name, []).append(entry)
-            else:
+            if entry.kind in (BACKEND, COMMAND, ""):
                 self._others.append(entry)
+            else:
+                self._claims.setdefault(entry.full_name, []).append(entry)
         self._registered: dict[str, type[Item]] = {}
         self._classes: dict[str, type[Item]] = {}
+        self._loaded: set[Entry] = set()
         self._failures: dict[Entry, BrokenPlugin] = {}
         self._found: dict[tuple[Any, str | None], type[Item]] = {}  # answers of `find`, until a class comes or goes
 
@@ -177,6 +178,7 @@ class Registry:
         module = entry.entry_point.load()
         if not self._manager.is_registered(module):
             self._manager.register(module, name=f"{entry.provider}:{entry.full_name}")
+        self._loaded.add(entry)
         return module  # type: ignore[no-any-return]
 
     def _broken(self, entry: Entry, why: str, cause: BaseException | None = None) -> BrokenPlugin:
@@ -192,26 +194,30 @@ class Registry:
 
     def backends(self) -> list[Any]:
         """Backends and exporters that plugins add."""
-        return self._from_others("maskkit_backends")
+        return self._from_others("maskkit_backends", BACKEND)
 
     def commands(self) -> list[Any]:
         """Typer apps that plugins add."""
-        return self._from_others("maskkit_commands")
+        return self._from_others("maskkit_commands", COMMAND)
 
-    def _from_others(self, hook: str) -> list[Any]:
+    def _from_others(self, hook: str, prefix: str) -> list[Any]:
         """What the plugins without items give from a hook; one that is broken is skipped with a warning."""
         found: list[Any] = []
         for entry in self._others:
-            if entry.blocked_by is not None or entry in self._failures:
-                continue
-            try:
-                module = self._import(entry)
-                if hasattr(module, hook):
-                    found.extend(self._offers(entry, hook))
-            except (Exception, SystemExit) as error:
-                failure = error if isinstance(error, BrokenPlugin) else self._broken(entry, _one_line(error), error)
-                log.warning("skipped: %s", failure)
+            if entry.kind in (prefix, "") and entry.blocked_by is None and entry not in self._failures:
+                try:
+                    found.extend(self._from_other(entry, hook))
+                except BrokenPlugin as failure:
+                    log.warning("skipped: %s", failure)
         return found
+
+    def _from_other(self, entry: Entry, hook: str) -> Sequence[Any]:
+        """What one of them gives from a hook, which it need not have."""
+        try:
+            module = self._import(entry)
+        except (Exception, SystemExit) as error:
+            raise self._broken(entry, _one_line(error), error) from error
+        return self._offers(entry, hook) if hasattr(module, hook) else ()
 
     # -- by hand --------------------------------------------------------------------------------------------------
 
@@ -243,12 +249,17 @@ class Registry:
         if entry in self._failures:
             return "broken", str(self._failures[entry])
         status, why = quick_status(entry, self._installed)
-        return ("loaded" if status == "ok" and entry.full_name in self._classes else status), why
+        return ("loaded" if status == "ok" and entry in self._loaded else status), why
 
-    def try_load(self, full_name: str) -> None:
-        """Load an item for its status alone."""
+    def try_load(self, entry: Entry) -> None:
+        """Load a plugin for its status alone."""
         try:
-            self.find(full_name)
+            if entry.kind == KIND:
+                self.kind(entry.name)
+            elif entry.kind in self.kinds:
+                self.find(entry.full_name)
+            else:
+                self._from_other(entry, "maskkit_backends")
         except (BrokenPlugin, ConfigError) as error:
             log.debug("%s", error)
 

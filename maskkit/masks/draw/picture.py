@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from maskkit.errors import ConfigError
-from maskkit.masks.dense import dense
+from maskkit.masks.dense import array
 from maskkit.masks.draw.figure import figure
 from maskkit.masks.draw.svg import svg
 from maskkit.masks.draw.text import text
@@ -52,4 +51,4 @@ class MaskPicture:
         """Booleans, under the word for what True means in them."""
         word = "blocked" if self._blocked else "allowed"
         names = [word] if len(self._masks) == 1 else [f"{word}_{i}" for i in range(len(self._masks))]
-        return {name: dense(shown, np.bool_, True, False) for name, shown in zip(names, self._shown, strict=True)}
+        return {name: array(shown, "numpy", "bool", None, on=1, off=0) for name, shown in zip(names, self._shown, strict=True)}
