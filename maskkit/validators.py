@@ -1,7 +1,7 @@
-"""One vocabulary of validators, for `attrs.field(validator=...)` and for `rules` between fields, with one style of message.
+"""One vocabulary of validators for `attrs.field(validator=...)` and of `rules` between fields, in one style of message.
 
-Each validator is called as attrs does it, `(instance, attribute, value)`, raises `ConfigError`, and has a `rule`: the words that
-follow the parameter's name in messages, help and `maskkit show`.
+Each validator is called as attrs does it, `(instance, attribute, value)`, raises `ConfigError`, and has a `rule`: the
+words that follow the parameter's name in messages, help and `maskkit show`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from attrs import Attribute, evolve, frozen
-from maskkit.arrays.libraries import host, is_array
 from maskkit.arrays.dtypes import dtype_name
+from maskkit.arrays.libraries import host, is_array
 from maskkit.errors import ConfigError, did_you_mean
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import create_block_mask
 import maskkit
 from maskkit import AttentionMask, Mask, testing
-from maskkit.masks.rows import reach_of, planes, row_count
+from maskkit.masks.rows import planes, reach_of, row_count
 from maskkit.registry.loader import registry
 
 # -- expressions: a mask, and beside it the booleans that it must be ---------------------------------------------------

@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-import maskkit
-from maskkit.registry.catalog import entries
-from maskkit.masks.draw.svg import svg
 from maskkit_jepa.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
+import maskkit
+from maskkit.masks.draw.svg import svg
+from maskkit.registry.catalog import entries
 
 ROOT = Path(__file__).parent.parent
 GALLERY = runpy.run_path(str(ROOT / "docs" / "gallery.py"))

@@ -51,7 +51,9 @@ def test_creating_and_using_masks_loads_no_framework():
 
 def test_every_public_name_is_there():
     """`__init__.pyi` is the one list, for type checkers and at run time."""
-    listed = re.findall(r"^from [.\w]+ import (\w+) as (\w+)$", (ROOT / "maskkit/__init__.pyi").read_text(), re.MULTILINE)
+    listed = re.findall(
+        r"^from [.\w]+ import (\w+) as (\w+)$", (ROOT / "maskkit/__init__.pyi").read_text(), re.MULTILINE
+    )
     assert sorted(maskkit.__all__) == sorted(name for name, _ in listed)
     assert all(name == alias and getattr(maskkit, name) is not None for name, alias in listed)
     assert {name for name in dir(maskkit) if not name.startswith("_")} <= {*maskkit.__all__}

@@ -1,4 +1,4 @@
-"""Imports run one way: the core in layers, each of which knows only those to its left; kits and plugins its public part."""
+"""Imports run one way: the core in layers that know those to their left; kits and plugins know its public part."""
 
 import ast
 from pathlib import Path
@@ -48,7 +48,7 @@ def modules(path: Path) -> set[str]:
 
 
 def layer(module: str) -> int:
-    name = (module.removesuffix(".__init__").split(".") + ["__init__"])[1]
+    name = [*module.removesuffix(".__init__").split("."), "__init__"][1]
     return next(i for i, names in enumerate(LAYERS) if name in names)
 
 
@@ -65,7 +65,7 @@ def test_no_circle_has_more_than_three_files():
     graph = {name.removesuffix(".__init__"): modules(path) for path, name in FILES.items()}
     reach = {name: set(deps) for name, deps in graph.items()}
     for through in reach:
-        for name, found in reach.items():
+        for found in reach.values():
             if through in found:
                 found |= reach[through]
     circles = {frozenset(other for other in reach[name] if name in reach[other]) for name in reach}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from maskkit.registry.catalog import Entry
     from maskkit.configs.describe import Info
+    from maskkit.registry.catalog import Entry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

@@ -93,8 +93,13 @@ def write(picture: Picture, item: Item, output: Path, blocked: bool) -> None:
     elif suffix in (".npy", ".npz"):
         _write_arrays(picture, output)
     else:
-        text = {".svg": picture.svg, ".txt": lambda: picture.text(_TEXT_FILE) + "\n"}.get(suffix)
-        output.write_text(text() if text else _saved(item, blocked), encoding="utf-8")
+        if suffix == ".svg":
+            text = picture.svg()
+        elif suffix == ".txt":
+            text = picture.text(_TEXT_FILE) + "\n"
+        else:
+            text = _saved(item, blocked)
+        output.write_text(text, encoding="utf-8")
 
 
 def _saved(item: Item, blocked: bool) -> str:
@@ -108,7 +113,7 @@ def _saved(item: Item, blocked: bool) -> str:
 def _write_arrays(picture: Picture, output: Path) -> None:
     import numpy as np
 
-    arrays = picture.arrays()
+    arrays: dict[str, Any] = dict(picture.arrays())
     if output.suffix.lower() == ".npz":
         np.savez_compressed(output, **arrays)
     elif len(arrays) == 1:

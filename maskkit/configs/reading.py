@@ -39,7 +39,9 @@ FORMS = {
     "sample": Form("one", frozenset({"index"}), lambda part, index: part[index]),
     "astype": Form("one", frozenset({"dtype"}), lambda part, dtype: part.astype(dtype)),
     "array": Form("value", frozenset({"true"}), from_array),
-    "lengths": Form("value", frozenset({"seq_len", "padding"}), lambda lengths, **rest: PaddingMask(lengths=lengths, **rest)),
+    "lengths": Form(
+        "value", frozenset({"seq_len", "padding"}), lambda lengths, **rest: PaddingMask(lengths=lengths, **rest)
+    ),
 }
 """What `Pattern.saved` writes."""
 
@@ -135,7 +137,9 @@ class _Reader:
         inside, beside, make = FORMS[key]
         own = {name: value for name, value in node.items() if name != key}
         if set(own) != beside:
-            needs = f"needs {', '.join(sorted(beside))} beside it, and no more" if beside else "stands alone in its mapping"
+            needs = (
+                f"needs {', '.join(sorted(beside))} beside it, and no more" if beside else "stands alone in its mapping"
+            )
             raise ConfigError(f"{key!r} {needs}, got {dict(node)!r}")
         if inside == "value":
             return make(node[key], **own)

@@ -220,7 +220,9 @@ class MaskGroup(Item):
 
     def measure(self, block_size: int | None = None) -> MaskMeasures:
         """The figures of each."""
-        return MaskMeasures([(mask, mask.stats(BLOCK_SIZE if block_size is None else block_size)) for mask in self.masks()])
+        return MaskMeasures(
+            [(mask, mask.stats(BLOCK_SIZE if block_size is None else block_size)) for mask in self.masks()]
+        )
 
 
 def _operand(other: Any) -> Mask:

@@ -60,4 +60,4 @@ class PaddingMask(Mask):
 
 def is_of_tokens(pattern: Pattern) -> bool:
     """Whether a mask is of the tokens of a batch: a padding mask, or what slices and `& | ^ ~` make of such."""
-    return isinstance(pattern, PaddingMask) or bool(pattern.parts) and all(map(is_of_tokens, pattern.parts))
+    return isinstance(pattern, PaddingMask) or (bool(pattern.parts) and all(map(is_of_tokens, pattern.parts)))

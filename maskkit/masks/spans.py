@@ -13,7 +13,6 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
-from maskkit import limits
 
 Column = npt.NDArray[np.integer[Any]]
 

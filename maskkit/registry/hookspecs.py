@@ -2,8 +2,8 @@
 
 A plugin is a distribution with an entry point in the group `maskkit`, whose name is the full name of the item it
 offers (`"mask.causal" = "maskkit_mask_causal"`), so that listing items imports no plugin. A module that offers only
-backends or commands says so by its entry-point name, `"backend.my_form"` or `"command.my_tool"` (without a prefix it may
-offer both), and is loaded when a backend that the core has not, or the command line, is asked for.
+backends or commands says so by its entry-point name, `"backend.my_form"` or `"command.my_tool"` (without a prefix it
+may offer both), and is loaded when a backend that the core has not, or the command line, is asked for.
 """
 
 from __future__ import annotations

@@ -192,7 +192,6 @@ def lazy(module: str, *names: str, source: str = "_layer") -> Callable[[str], An
     return __getattr__
 
 
-
 def _find(cls: type, attribute: str, path: str) -> Any:
     """The class that `"module:Class"` names."""
     module, _, name = path.partition(":")

@@ -13,9 +13,9 @@ from typing import Any
 
 import attrs
 import pluggy
+from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
 from maskkit.registry import hookspecs
 from maskkit.registry.catalog import BACKEND, COMMAND, KIND, Entry, conflict_text, entries, kind_names, quick_status
-from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
 from maskkit.registry.item import KINDS, Item, Kind
 
 log = logging.getLogger("maskkit.registry")

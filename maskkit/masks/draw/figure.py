@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from maskkit.masks.draw.shares import Shares, shares
 from maskkit.errors import ConfigError
+from maskkit.masks.draw.shares import Shares, shares
+from maskkit.masks.pattern import Pattern
 
 _MOST_CELLS = 1024
 _MOST_PLANES = 4

@@ -51,4 +51,5 @@ class MaskPicture:
         """Booleans, under the word for what True means in them."""
         word = "blocked" if self._blocked else "allowed"
         names = [word] if len(self._masks) == 1 else [f"{word}_{i}" for i in range(len(self._masks))]
-        return {name: array(shown, "numpy", "bool", None, on=1, off=0) for name, shown in zip(names, self._shown, strict=True)}
+        arrays = (array(shown, "numpy", "bool", None, on=1, off=0) for shown in self._shown)
+        return dict(zip(names, arrays, strict=True))

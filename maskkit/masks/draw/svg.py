@@ -6,6 +6,7 @@ from html import escape
 
 import numpy as np
 from maskkit.masks.draw.shares import Shares, shares
+from maskkit.masks.pattern import Pattern
 from maskkit.masks.spans import Spans
 
 _MOST_CELLS = 256

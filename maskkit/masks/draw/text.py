@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import numpy.typing as npt
 from maskkit.masks.draw.shares import Shares, shares
+from maskkit.masks.pattern import Pattern
 
 _HALVES = " ▄▀█"  # 2 * upper + lower
 _SHADES = " ░▒▓█"

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch.nn.attention.flex_attention import BlockMask
 from maskkit.masks.blocks import BlockMap, block_map
-from maskkit.masks.rows import planes, spans_of
 from maskkit.masks.pattern import Pattern
+from maskkit.masks.rows import planes, spans_of
 from maskkit.masks.spans import Spans
 
 Ints = npt.NDArray[np.int32]
