@@ -9,7 +9,7 @@ INSTALL = $(PIP) -r requirements/build.txt && $(PIP) --no-build-isolation
 WORKERS = --numprocesses auto --maxprocesses 4 --dist worksteal
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-LAYERS = tests/attention tests/keras plugins/attention
+LAYERS = tests/functional/test_attention.py plugins/attention
 # Tests compile much and compute little.
 QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from maskkit_jepa.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
+from maskkit_jepa.batch.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
 import maskkit
 from maskkit.masks.draw.svg import svg
 from maskkit.registry.catalog import entries

@@ -1,5 +1,6 @@
-"""The example of a stranger's package: installed as a stranger would, found, drawn, and held to the contract."""
+"""The examples of a stranger's packages: installed as a stranger would, found, shown, drawn, measured."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,16 +8,24 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parent.parent / "examples/third_party_mask"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def installed(example: str, folder: Path) -> dict[str, str]:
+    """An environment in which the package is installed, in a folder of its own."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps"]
+    subprocess.run([*pip, "--target", str(folder), str(EXAMPLES / example)], check=True)
+    return {**os.environ, "PYTHONPATH": str(folder)}
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    """An environment in which the package is installed, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps"]
-    subprocess.run([*pip, "--target", str(folder), str(EXAMPLE)], check=True)
-    return {**os.environ, "PYTHONPATH": str(folder)}
+def mask(tmp_path_factory):
+    return installed("third_party_mask", tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def kind(tmp_path_factory):
+    return installed("third_party_kind", tmp_path_factory.mktemp("site"))
 
 
 def maskkit(env, *args):
@@ -27,20 +36,68 @@ def maskkit(env, *args):
     return done.stdout
 
 
-def test_it_is_listed_with_its_provider(env):
-    assert "acme-checkerboard" in maskkit(env, "list", "checkerboard")
+def check_own_tests(env, example):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / example)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=EXAMPLES / example, check=False)
+    assert "2 passed" in done.stdout, done.stdout
 
 
-def test_it_draws(env):
-    assert maskkit(env, "render", "checkerboard", "--seq-len", "4") == "┌────┐\n│▀▄▀▄│\n│▀▄▀▄│\n└────┘\n"
+# -- a mask -----------------------------------------------------------------------------------------------------------
 
 
-def test_it_combines_with_ours(env):
-    drawn = maskkit(env, "render", "causal & checkerboard(square=2)", "--seq-len", "4")
+def test_a_mask_is_listed_with_its_provider(mask):
+    assert "acme-checkerboard" in maskkit(mask, "list", "checkerboard")
+
+
+def test_a_mask_draws(mask):
+    assert maskkit(mask, "render", "checkerboard", "--seq-len", "4") == "┌────┐\n│▀▄▀▄│\n│▀▄▀▄│\n└────┘\n"
+
+
+def test_a_mask_combines_with_ours(mask):
+    drawn = maskkit(mask, "render", "causal & checkerboard(square=2)", "--seq-len", "4")
     assert drawn == "┌────┐\n│█   │\n│ ▄█ │\n└────┘\n"
 
 
-def test_its_own_tests_pass(env):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE)]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=EXAMPLE, check=False)
-    assert "2 passed" in done.stdout, done.stdout
+def test_its_own_tests_pass(mask):
+    check_own_tests(mask, "third_party_mask")
+
+
+# -- a kind that we do not have ---------------------------------------------------------------------------------------
+
+
+def test_a_kind_is_listed(kind):
+    rows = json.loads(maskkit(kind, "list", "--kind", "bias", "--json"))
+    assert [(row["full_name"], row["provider"], row["status"]) for row in rows] == [("bias.alibi", "acme-bias", "ok")]
+    assert "kind.bias" not in maskkit(kind, "list")
+
+
+def test_an_item_of_it_is_shown_with_its_parameters(kind):
+    shown = maskkit(kind, "show", "alibi")
+    assert shown.startswith("bias.alibi: The score of a key falls with its distance")
+    assert "num_heads" in shown
+    assert "arXiv:2108.12409" in shown
+
+
+def test_an_item_of_it_is_rendered(kind, tmp_path):
+    """In the terminal, and into every kind of file."""
+    assert maskkit(kind, "render", "alibi", "--seq-len", "4", "--num-heads", "1") == "█▓▒ \n▓█▓▒\n▒▓█▓\n ▒▓█\n"
+    for suffix in ("png", "svg", "txt", "npy", "npz", "json"):
+        path = tmp_path / f"alibi.{suffix}"
+        maskkit(kind, "render", "alibi", "--seq-len", "4", "-o", str(path))
+        assert path.stat().st_size > 0
+    assert json.loads((tmp_path / "alibi.json").read_text()) == {"type": "alibi", "seq_len": 4, "num_heads": 8}
+
+
+def test_an_item_of_it_is_measured(kind):
+    assert json.loads(maskkit(kind, "stats", "alibi", "--seq-len", "5", "--json")) == {"heads": 8, "least": -2.0}
+    assert "least                  -2.0" in maskkit(kind, "stats", "alibi", "--seq-len", "5")
+
+
+def test_the_doctor_looks_at_both(kind):
+    report = json.loads(maskkit(kind, "doctor", "--json"))
+    status = {row["full_name"]: row["status"] for row in report["plugins"]}
+    assert status["kind.bias"] == status["bias.alibi"] == "loaded"
+
+
+def test_the_tests_of_a_kind_pass(kind):
+    check_own_tests(kind, "third_party_kind")

@@ -32,7 +32,7 @@ def dense(pattern: Pattern, dtype: npt.DTypeLike, on: Any, off: Any) -> npt.NDAr
     """An array with `on` where the pattern allows and `off` where it blocks."""
     if pattern.period == period_of(pattern) == 1:  # q - k alone decides: every row is a window of one strip
         keys = pattern.shape[1]
-        some = sampled_rows(*pattern.shape, 1)
+        some = sampled_rows(pattern.shape[0], keys, 1)
         strip = unrolled(spans_or_found(pattern, some.ravel()), some)[0].to_bool()[0]
         return np.ascontiguousarray(sliding_window_view(np.where(strip, on, off).astype(dtype), keys)[::-1])
     out = np.full(pattern.shape, off, dtype) if off else np.zeros(pattern.shape, dtype)
