@@ -4,8 +4,8 @@ import math
 
 import keras
 from keras import ops
-from maskkit import ConfigError
 from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, dropping, masked_softmax, project, widen
+from maskkit import ConfigError
 
 from . import AdaptiveMultiHead
 

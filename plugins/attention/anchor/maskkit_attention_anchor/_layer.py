@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
-from maskkit import ConfigError
 from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, project
+from maskkit import ConfigError
 from maskkit.validators import is_integer, message
 
 from . import Anchor

@@ -2,8 +2,18 @@
 
 import keras
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    Dropout,
+    allowed_pairs,
+    causal_mask,
+    dropping,
+    masked_softmax,
+    project,
+    token_mask,
+    widen,
+)
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, causal_mask, dropping, masked_softmax, project, token_mask, widen
 
 from . import CapsuleRouting
 

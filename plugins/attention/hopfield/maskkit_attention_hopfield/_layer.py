@@ -2,8 +2,19 @@
 
 import keras
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    Dropout,
+    LayerNormalization,
+    allowed_pairs,
+    causal_mask,
+    dropping,
+    masked_softmax,
+    project,
+    token_mask,
+    widen,
+)
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, Dropout, LayerNormalization, allowed_pairs, causal_mask, dropping, masked_softmax, project, token_mask, widen
 
 from . import Hopfield
 

@@ -8,15 +8,14 @@ from typing import Any, ClassVar
 
 import keras
 from keras import ops
-from maskkit import configs
-from maskkit.errors import ConfigError
-from maskkit.registry.item import KERAS_OPTIONS, Attention
-from maskkit_keras.attend import attend
+import maskkit
+from maskkit import Attention, AttentionMask, ConfigError, Mask
+from maskkit.masks.padding import is_of_tokens
+from maskkit.registry.item import KERAS_OPTIONS
+from maskkit.validators import message
+from maskkit_keras.attention import attend
 from maskkit_keras.kernels import by_fans, fresh, mean, widen
 from maskkit_keras.masks import carried_mask, with_batch
-from maskkit.masks.mask import AttentionMask, Mask
-from maskkit.masks.padding import is_of_tokens
-from maskkit.validators import message
 
 
 class Dropout(keras.layers.Dropout):  # type: ignore[misc]
@@ -72,12 +71,12 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, **params: Any) -> None:
         options = {name: params.pop(name) for name in KERAS_OPTIONS if name in params}
-        config = configs.build(self.config_class, params)
+        config = maskkit.build(self.config_class, params)
         super().__init__(**options)
         self.supports_masking = True
         self.config = config
         self._kernel_count = 0
-        for name in configs.parameters(self.config_class):
+        for name in maskkit.parameters(self.config_class):
             setattr(self, name, self._parameter(name, getattr(config, name)))
 
     def _parameter(self, name: str, value: Any) -> Any:
@@ -91,7 +90,7 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as they were given."""
-        own = {name: getattr(self.config, name) for name in configs.parameters(self.config_class)}
+        own = {name: getattr(self.config, name) for name in maskkit.parameters(self.config_class)}
         if self.activity_regularizer is not None:
             own["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
         return {**super().get_config(), **own}
@@ -210,7 +209,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _signature(config_class: type[Attention]) -> inspect.Signature:
     """The config's parameters, and Keras'; for `help()` and for completion."""
-    order = list(configs.parameters(config_class))
+    order = list(maskkit.parameters(config_class))
     own = sorted(inspect.signature(config_class).parameters.values(), key=lambda p: order.index(p.name))
     options = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in KERAS_OPTIONS)
     return inspect.Signature([*own, *options])
@@ -221,9 +220,7 @@ def custom_objects() -> dict[str, Any]:
 
         keras.saving.load_model(path, custom_objects=maskkit_keras.custom_objects())
 
-    Needed only where the layers' modules were not imported before.
+    Needed only where the layers' modules were not imported before. A plugin that cannot be imported is left out.
     """
-    from maskkit.registry.loader import registry
-
-    classes = [registry.find(name).find_layer_class() for name in registry.full_names("attention")]  # type: ignore[attr-defined]
+    classes = [info["class"] for info in maskkit.get_attention_info().values()]
     return {keras.saving.get_registered_name(cls): cls for cls in classes}

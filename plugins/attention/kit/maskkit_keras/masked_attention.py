@@ -10,18 +10,10 @@ from typing import Any
 import keras
 from attrs import field, frozen
 from keras import ops
-from maskkit.errors import ConfigError
+from maskkit import Attention, ConfigError, Mask, Template, to_dict
 from maskkit.configs.files import read_section
-from maskkit.registry.item import Attention
 from maskkit_keras.layer import AttentionLayer
 from maskkit_keras.masks import boolean, pixel_mask, with_batch
-from maskkit.masks.mask import Mask
-from maskkit.configs.template import Template
-from maskkit.configs.saving import to_dict
-
-
-def _template(mask: Any) -> Template:
-    return Template.of(mask)
 
 
 @frozen(kw_only=True)
@@ -37,7 +29,7 @@ class Masked(Attention):
 
     name = "masked"
     attention: Attention
-    mask: Any = field(converter=_template)
+    mask: Any = field(converter=Template.of)
 
 
 @keras.saving.register_keras_serializable("maskkit")

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
+from maskkit import ConfigError, Mask
 from maskkit.arrays import host, is_array
-from maskkit.errors import ConfigError
-from maskkit.masks.mask import Mask
 from maskkit.masks.padding import is_of_tokens
 
 try:

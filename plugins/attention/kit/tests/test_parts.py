@@ -7,10 +7,23 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    Dropout,
+    allowed_pairs,
+    attend,
+    by_fans,
+    by_rank,
+    causal_mask,
+    custom_objects,
+    fresh,
+    masked_softmax,
+    pixel_mask,
+    project,
+    rms_norm,
+)
 import maskkit
 from maskkit import Attention, ConfigError
-from maskkit.masks.given import ArrayMask
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, attend, by_fans, by_rank, causal_mask, custom_objects, fresh, masked_softmax, pixel_mask, project, rms_norm
 
 
 def numbers(x):
@@ -240,7 +253,7 @@ def test_masks_in_a_functional_model_reach_the_layer():
 
 
 def test_a_mask_of_pixels_is_no_mask_of_tokens():
-    pixels = ArrayMask(array=np.ones((2, 2), bool), true="allowed")
+    pixels = maskkit.create("mask.spatial", height=2, width=2)
     with pytest.raises(ConfigError, match="must be a mask of queries and keys"):
         MeanLayer(width=4)(normal(1, 2, 4), attention_mask=pixels)
 

@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
-from maskkit import ConfigError
 from maskkit_keras import AttentionLayer, BatchNormalization, Dropout, allowed_pairs, allowed_pixels, project
+from maskkit import ConfigError
 
 from . import MobileMQAConfig
 

@@ -2,8 +2,18 @@
 
 import keras
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    BatchNormalization,
+    Dropout,
+    LayerNormalization,
+    allowed_pairs,
+    allowed_pixels,
+    dropping,
+    project,
+    widen,
+)
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, BatchNormalization, Dropout, LayerNormalization, allowed_pairs, allowed_pixels, dropping, project, widen
 from maskkit.validators import message
 
 from . import NonLocal

@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
-from maskkit import ConfigError
 from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, boolean, project
+from maskkit import ConfigError
 from maskkit.validators import message
 
 from . import SharedWeightsCross, group_sizes

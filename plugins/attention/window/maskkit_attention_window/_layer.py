@@ -2,8 +2,17 @@
 
 import keras
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    Dropout,
+    allowed_pairs,
+    allowed_pixels,
+    boolean,
+    dropping,
+    masked_softmax,
+    project,
+)
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, allowed_pixels, boolean, dropping, masked_softmax, project
 
 from . import Window
 from ._grid import Grid, by_row, relative_positions

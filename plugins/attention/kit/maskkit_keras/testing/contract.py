@@ -13,12 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from attrs import field, frozen
 from keras import ops
-from maskkit import algebra, trees
-from maskkit.registry.item import Attention
+import maskkit
+from maskkit import Attention, Mask, by_content, take
+from maskkit.testing import check_light_import, check_parameters, check_round_trip
 from maskkit_keras.testing.calls import Differentiated, arrays, call, compiled, differentiate, gradients
 from maskkit_keras.testing.probe import Probe, ways
-from maskkit.testing import check_light_import, check_parameters, check_round_trip
 
 Array = npt.NDArray[Any]
 
@@ -62,7 +63,7 @@ def check_config(cls: type[Attention]) -> None:
     """The light half: samples, round trip, documented parameters, refused mistakes, an import without Keras."""
     assert cls.samples, f"{cls.__name__} needs samples"
     for sample in cls.samples:
-        check_round_trip(trees.config({"type": f"attention.{cls.name}", **sample}))
+        check_round_trip(maskkit.config({"type": f"attention.{cls.name}", **sample}))
     check_parameters(cls)
     check_light_import(cls.__module__)
 
@@ -112,8 +113,27 @@ def the_config_comes_back(probe: Probe) -> None:
     assert config["name"] == "a_name", f"{probe.name}: get_config loses the name"
     again = type(layer).from_config(config)
     assert again.get_config() == config, f"{probe.name}: {again.get_config()} is not {config}"
-    for name, value in trees.to_dict(probe.config).items():
-        assert name == "type" or trees.to_dict(again.config)[name] == value, f"{probe.name}: get_config changes {name}"
+    for name, value in maskkit.to_dict(probe.config).items():
+        assert name == "type" or maskkit.to_dict(again.config)[name] == value, (
+            f"{probe.name}: get_config changes {name}"
+        )
+
+
+@frozen(kw_only=True)
+class Pixels(Mask):
+    """The pixels of a map that an array allows."""
+
+    name = "pixels"
+    array: Any = field(eq=by_content)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width)."""
+        return tuple(self.array.shape)
+
+    def allows(self, *index: Any) -> Any:
+        """What the array says there."""
+        return take(self.array, *index)
 
 
 # -- masks ------------------------------------------------------------------------------------------------------------
@@ -183,7 +203,7 @@ def pairs_are_obeyed(probe: Probe) -> None:
         rows = ~allowed[:, key] if probe.cross else ~allowed[:, key] & (np.arange(queries) != key)
         rows = np.broadcast_to(rows, (len(inputs[0]), queries))
         _close(_rows(after, rows, inputs), _rows(before, rows, inputs), probe, f"key {key} is seen where it is blocked")
-    value = algebra.from_array(allowed, true="allowed")
+    value = maskkit.from_array(allowed, true="allowed")
     _close(probe.call(layer, inputs, attention_mask=value), before, probe, "a mask value differs from its array")
 
 
@@ -195,7 +215,7 @@ def mask_values_are_keys(probe: Probe) -> None:
     keep = probe.some_keys(inputs)[0]
     as_array = probe.call(layer, inputs, **probe.key_mask(np.broadcast_to(keep, (len(inputs[0]), keep.size)), inputs))
     name = next(iter(probe.key_mask(probe.some_keys(inputs), inputs)))
-    value = algebra.ArrayMask(array=keep.reshape(inputs[0].shape[1:3]), true="allowed")
+    value = Pixels(array=keep.reshape(inputs[0].shape[1:3]))
     options: dict[str, Any] = {name: value}
     _close(probe.call(layer, inputs, **options), as_array, probe, "a mask value differs from its array")
 
