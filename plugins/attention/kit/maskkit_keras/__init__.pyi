@@ -25,7 +25,6 @@ from .layer import AttentionLayer as AttentionLayer
 from .layer import BatchNormalization as BatchNormalization
 from .layer import Dropout as Dropout
 from .layer import LayerNormalization as LayerNormalization
-from .layer import dropping as dropping
 
 # Build models in which masks flow.
 from .layer import custom_objects as custom_objects

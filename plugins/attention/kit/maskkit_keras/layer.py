@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -20,6 +20,14 @@ from maskkit_keras.masks import carried_mask, with_batch
 
 class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     """Keras' dropout, whose rate may be 1 (Keras divides by the rest, which is then 0)."""
+
+    def acts(self, training: bool | None) -> bool:
+        """Whether it does anything now."""
+        return bool(training and self.rate)
+
+    def drop(self, x: Any, training: bool | None) -> Any:
+        """For use inside of a layer: `x` with some of it dropped, or `x` itself, without a call, if nothing is."""
+        return self(x, training=True) if self.acts(training) else x
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Zeros at rate 1 while training, else as Keras."""
@@ -54,9 +62,15 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     Subclasses define `config_class`, `build` and `call`. Its arguments `attention_mask` and `mask` take mask values;
     `mask` and `<input>_mask` receive the masks that Keras carries along.
+
+    Class attributes:
+        config_class: the light config.
+        weights_rate: the parameter that is the share of attention weights dropped while training, if there is one. Then
+            the layer has a `weights_dropout`, which acts in `attend` and `read`.
     """
 
     config_class: ClassVar[type[Attention]]
+    weights_rate: ClassVar[str] = ""
     _arguments: ClassVar[list[str]]
     _mask_sources: ClassVar[dict[str, str]]
 
@@ -78,6 +92,7 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
         self._kernel_count = 0
         for name in maskkit.parameters(self.config_class):
             setattr(self, name, self._parameter(name, getattr(config, name)))
+        self.weights_dropout = self.new_dropout(self.weights_rate) if self.weights_rate else None
 
     def _parameter(self, name: str, value: Any) -> Any:
         """Keras objects as objects, everything else as given."""
@@ -181,26 +196,39 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     # -- attention ------------------------------------------------------------------------------------------------
 
+    def new_dropout(self, rate: str, apart: int = 0) -> Dropout:
+        """A dropout layer.
+
+        Args:
+            rate: the parameter that is its rate.
+            apart: dropouts of one layer that differ in it drop other places, also where the parameter `seed` is given.
+        """
+        seed = getattr(self, "seed", None)
+        return Dropout(getattr(self, rate), seed=None if seed is None else seed ^ apart, dtype=self.dtype_policy)
+
     def attend(
-        self,
-        query: Any,
-        key: Any,
-        value: Any,
-        allowed: Any,
-        *,
-        training: bool | None = None,
-        dropout: Dropout | None = None,
-        **options: Any,
+        self, query: Any, key: Any, value: Any, allowed: Any, *, training: bool | None = None, **options: Any
     ) -> tuple[Any, Any]:
-        """As `maskkit_keras.attend`, with a dropout layer that acts while training."""
-        return attend(query, key, value, allowed, dropout=dropping(dropout, training), **options)
+        """As `maskkit_keras.attend`, with the layer's dropout of weights."""
+        dropout = None
+        if self.weights_dropout is not None and self.weights_dropout.acts(training):
+            dropout = partial(self.weights_dropout.drop, training=True)
+        return attend(query, key, value, allowed, dropout=dropout, **options)
 
+    def read(self, weights: Any, value: Any, training: bool | None = None) -> Any:
+        """The second half of `attend`, for layers that make weights of their own.
 
-def dropping(dropout: Dropout | None, training: bool | None) -> Callable[[Any], Any] | None:
-    """What a dropout layer does now, or None if it does nothing."""
-    if dropout is None or not training or not dropout.rate:
-        return None
-    return lambda weights: dropout(weights, training=True)
+        Args:
+            weights: (batch, heads, queries, keys), of which the layer's dropout drops some.
+            value: (batch, keys, heads, value width).
+            training: whether dropout acts.
+
+        Returns:
+            (batch, queries, heads, value width).
+        """
+        if self.weights_dropout is not None:
+            weights = self.weights_dropout.drop(weights, training)
+        return ops.einsum("bhqs,bshv->bqhv", weights, value)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -16,6 +16,10 @@ from maskkit_keras.layer import AttentionLayer
 from maskkit_keras.masks import boolean, pixel_mask, with_batch
 
 
+def _template(mask: Any) -> Template:
+    return Template.of(mask)
+
+
 @frozen(kw_only=True)
 class Masked(Attention):
     """Attention that always obeys one mask.
@@ -29,7 +33,7 @@ class Masked(Attention):
 
     name = "masked"
     attention: Attention
-    mask: Any = field(converter=Template.of)
+    mask: Any = field(converter=_template)
 
 
 @keras.saving.register_keras_serializable("maskkit")
