@@ -9,9 +9,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 import maskkit
-from maskkit import Attention, AttentionMask, ConfigError, Mask
-from maskkit.masks.padding import is_of_tokens
-from maskkit.registry.item import KERAS_OPTIONS
+from maskkit import KERAS_OPTIONS, Attention, AttentionMask, ConfigError, Mask, is_of_tokens
 from maskkit.validators import message
 from maskkit_keras.attention import attend
 from maskkit_keras.kernels import by_fans, fresh, mean, widen

@@ -10,8 +10,7 @@ from typing import Any
 import keras
 from attrs import field, frozen
 from keras import ops
-from maskkit import Attention, ConfigError, Mask, Template, to_dict
-from maskkit.configs.files import read_section
+from maskkit import Attention, ConfigError, Mask, Template, read_section, to_dict
 from maskkit_keras.layer import AttentionLayer
 from maskkit_keras.masks import boolean, pixel_mask, with_batch
 

@@ -1,7 +1,7 @@
 """Every installed attention layer keeps the contract."""
 
 import pytest
-from maskkit_keras.testing import CHECKS, check_config, config_class, run
+from maskkit_keras.testing import CHECKS, check_config, run
 import maskkit
 
 LAYERS = maskkit.names("attention")
@@ -9,10 +9,10 @@ LAYERS = maskkit.names("attention")
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_config(name):
-    check_config(config_class(name))
+    check_config(maskkit.find(name, "attention"))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name, check):
-    run(check, config_class(name))
+    run(check, maskkit.find(name, "attention"))

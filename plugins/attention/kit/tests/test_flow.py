@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask, trace_masks
-from maskkit_keras.testing import Probe, config_class, ways
+from maskkit_keras.testing import Probe, ways
 import maskkit
 
 
 def attention_of_tokens():
     """The first sample of every installed attention that takes one sequence of tokens, and how it is called."""
     for name in maskkit.names("attention"):
-        cls = config_class(name)
+        cls = maskkit.find(name, "attention")
         calls = ways(maskkit.config(f"attention.{name}", **cls.samples[0]))
         alone = [i for i, (ins, _) in enumerate(calls) if len(ins) == 1 and len(ins[0]) == 3]
         if alone:

@@ -9,7 +9,7 @@ import yaml
 from attrs import frozen
 from keras import ops
 from maskkit_keras import MaskedAttention, MaskedEmbedding, TokenMasking
-from maskkit_keras.testing import Probe, config_class
+from maskkit_keras.testing import Probe
 import maskkit
 from maskkit import Template
 
@@ -52,7 +52,7 @@ def test_it_is_the_attention_with_the_mask_bound_to_the_length(mask):
 def attention_of_tokens():
     """The first sample of every installed attention that obeys masks of pairs of tokens."""
     for name in maskkit.names("attention"):
-        config = maskkit.config(f"attention.{name}", **config_class(name).samples[0])
+        config = maskkit.config(f"attention.{name}", **maskkit.find(name, "attention").samples[0])
         if "pairs" in config.masks and "H, W" not in config.shapes:
             yield pytest.param(config, id=name)
 
@@ -123,7 +123,7 @@ def test_more_inputs_than_the_attention_takes_are_refused():
 
 def test_on_maps_the_mask_takes_height_and_width():
     """Pairs of pixels for an attention that knows them, else pixels."""
-    block = maskkit.config({"type": "attention_block", **config_class("attention_block").samples[0]})
+    block = maskkit.config({"type": "attention_block", **maskkit.find("attention_block").samples[0]})
     x = np.random.default_rng(0).normal(size=(2, 3, 4, block.dim)).astype("float32")
     layer = MaskedAttention(block, {"type": "neighborhood", "kernel_size": 3})
     bound = maskkit.create("neighborhood", height=3, width=4, kernel_size=3)

@@ -22,5 +22,4 @@ from maskkit_keras.testing.golden import output_kernel as output_kernel
 from maskkit_keras.testing.golden import stacked_bias as stacked_bias
 from maskkit_keras.testing.golden import stacked_kernel as stacked_kernel
 from maskkit_keras.testing.probe import Probe as Probe
-from maskkit_keras.testing.probe import config_class as config_class
 from maskkit_keras.testing.probe import ways as ways

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import maskkit
-from maskkit_keras.testing.probe import Probe, config_class, ways
+from maskkit_keras.testing.probe import Probe, ways
 
 Array = npt.NDArray[Any]
 
@@ -32,7 +32,7 @@ def outputs_here() -> dict[str, Array]:
     """What every installed layer gives on this backend: by layer, sample, way to call it, and number of the output."""
     found: dict[str, Array] = {}
     for name in maskkit.names("attention"):
-        cls = config_class(name)
+        cls: Any = maskkit.find(name, "attention")
         for i, sample in enumerate(cls.samples):
             for way in range(len(ways(Probe(cls, sample).config))):
                 given = _outputs(Probe(cls, sample, way))

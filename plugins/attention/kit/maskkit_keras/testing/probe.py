@@ -22,12 +22,6 @@ _FREE = {"B": 3, "T": 6, "S": 6, "N": 6, "H": 4, "W": 6, "C": 12, "D": 12}
 """Sizes of the letters in `shapes`; others get 5."""
 
 
-def config_class(name: str) -> type[Attention]:
-    """The config of an installed layer."""
-    found: type[Attention] = maskkit.get_attention_info()[name]["class"].config_class
-    return found
-
-
 class Probe:
     """One sample of a config, called with one of the ways that its `shapes` allow."""
 
