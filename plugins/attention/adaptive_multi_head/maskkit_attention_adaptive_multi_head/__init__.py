@@ -1,17 +1,8 @@
 """Adaptive multi-head: attention that sharpens itself where its weights are spread."""
 
 from attrs import field, frozen
-from maskkit import (
-    ConfigError,
-    TrainableAttention,
-    hookimpl,
-    lazy,
-    non_negative,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention
+from maskkit import ConfigError, at_most, hookimpl, lazy, non_negative, optional, positive, rate, seed
 
 
 def _sizes(config, attribute, value):
@@ -71,6 +62,7 @@ class AdaptiveMultiHead(TrainableAttention):
         dict(num_heads=2, key_dim=4, value_dim=3, min_temp=0.5, max_temp=2.0, output_shape=7, dropout=0.1),
         dict(num_heads=2, key_dim=4, use_bias=False, entropy_threshold=0.2, polynomial_coeffs=(1.0, 0.5)),
     )
+    rules = (at_most("min_temp", "max_temp"),)
     masks = ("keys", "causal", "pairs")
     use_case = "Attention that must stay sharp on sequences longer than those of training"
     num_heads: int = field(validator=positive)
@@ -85,10 +77,6 @@ class AdaptiveMultiHead(TrainableAttention):
     output_shape: int | tuple[int, ...] | None = field(default=None, validator=_sizes)
     attention_axes: int | tuple[int, ...] | None = field(default=None, validator=_axes)
     seed: int | None = field(default=None, validator=optional(seed))
-
-    def __attrs_post_init__(self):
-        if self.min_temp > self.max_temp:
-            raise ConfigError(f"Parameter 'min_temp' must be at most max_temp={self.max_temp}, got {self.min_temp}")
 
     @property
     def shapes(self):

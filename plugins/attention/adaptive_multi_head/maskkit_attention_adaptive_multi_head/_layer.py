@@ -4,8 +4,8 @@ import math
 
 import keras
 from keras import ops
+from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, masked_softmax, project, widen
 from maskkit import ConfigError
-from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, dropping, masked_softmax, project, widen
 
 from . import AdaptiveMultiHead
 
@@ -18,10 +18,7 @@ class AdaptiveMultiHeadAttention(AttentionLayer):
     """Queries (B, T, C) and values (B, S, D) to (B, T, C); the parameters are those of `AdaptiveMultiHead`."""
 
     config_class = AdaptiveMultiHead
-
-    def __init__(self, **params):
-        super().__init__(**params)
-        self.weights_dropout = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
+    weights_rate = "dropout"
 
     def build(self, query_shape, value_shape=None, key_shape=None):
         value_shape = value_shape or query_shape
@@ -73,23 +70,19 @@ class AdaptiveMultiHeadAttention(AttentionLayer):
         tokens, values = self._flat(query), self._flat(value)
         keys = values if key is None else self._flat(key)
         allowed = self._allowed(attention_mask, carried, use_causal_mask, query, tokens.shape[1], keys.shape[1])
-        context, weights = self._attend(
-            project(tokens, self.query_kernel, self.query_bias),
-            project(keys, self.key_kernel, self.key_bias),
-            project(values, self.value_kernel, self.value_bias),
-            allowed,
-            dropping(self.weights_dropout, training),
-        )
+        query_heads = project(tokens, self.query_kernel, self.query_bias)
+        key_heads = project(keys, self.key_kernel, self.key_bias)
+        weights = self._weigh(query_heads, key_heads, allowed)
+        context = self.read(weights, project(values, self.value_kernel, self.value_bias), training)
         outputs = self._unflat(project(context, self.output_kernel, self.output_bias, inputs=2), query)
         return (outputs, self._unflat_weights(weights, query)) if return_attention_scores else outputs
 
-    def _attend(self, query, key, value, allowed, dropout):
+    def _weigh(self, query, key, allowed):
+        """The weights (B, heads, T, S)."""
         scores = widen(ops.einsum("bqhd,bshd->bhqs", query * self.key_dim**-0.5, key))
         dense = allowed.dense(query.shape[1], key.shape[1])
         sharpness = ops.stop_gradient(self._sharpness(masked_softmax(scores, dense)))
-        weights = ops.cast(masked_softmax(scores * sharpness, dense), query.dtype)
-        used = dropout(weights) if dropout else weights
-        return ops.einsum("bhqs,bshv->bqhv", used, value), weights
+        return ops.cast(masked_softmax(scores * sharpness, dense), query.dtype)
 
     def _sharpness(self, weights):
         """What to multiply the scores with, (..., queries, 1): the inverse of the temperature."""

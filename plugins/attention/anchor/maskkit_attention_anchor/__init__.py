@@ -1,16 +1,8 @@
 """Anchor: every token looks at the first few, the anchors, and at nothing else."""
 
 from attrs import field, frozen
-from maskkit import (
-    TrainableAttention,
-    check_divisible,
-    hookimpl,
-    lazy,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention
+from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
 
 
 @frozen(kw_only=True)
@@ -38,6 +30,7 @@ class Anchor(TrainableAttention):
         dict(dim=12, num_heads=3),
         dict(dim=8, num_heads=2, num_anchor_tokens=2, separate_query_projection=True, dropout=0.1, use_bias=False),
     )
+    rules = (multiple("dim", "num_heads"),)
     shapes = "(B, T, dim) -> (B, T, dim)"
     masks = ("keys", "pairs")
     use_case = "Long sequences and point clouds in which a few tokens can speak for all"
@@ -48,9 +41,6 @@ class Anchor(TrainableAttention):
     use_bias: bool = True
     separate_query_projection: bool = False
     seed: int | None = field(default=None, validator=optional(seed))
-
-    def __attrs_post_init__(self):
-        check_divisible(self, "dim", by="num_heads")
 
 
 @hookimpl

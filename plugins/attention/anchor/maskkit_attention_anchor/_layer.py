@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
+from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, project
 from maskkit import ConfigError
-from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, project
 from maskkit.validators import is_integer, message
 
 from . import Anchor
@@ -14,10 +14,7 @@ class AnchorAttention(AttentionLayer):
     """Tokens (B, T, dim), the anchors first, to tokens of the same shape; the parameters are those of `Anchor`."""
 
     config_class = Anchor
-
-    def __init__(self, **params):
-        super().__init__(**params)
-        self.weights_dropout = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
+    weights_rate = "dropout"
 
     def build(self, input_shape):
         self.require_width(input_shape, "dim")
@@ -53,20 +50,13 @@ class AnchorAttention(AttentionLayer):
             mask: the mask that Keras carries along, (B, T).
         """
         anchors = self._anchors(num_anchor_tokens)
-        kv = project(inputs[:, :anchors], self.kv_kernel, self.kv_bias)
+        query, kv = self._query(inputs, anchors), project(inputs[:, :anchors], self.kv_kernel, self.kv_bias)
+        key, value = kv[:, :, 0], kv[:, :, 1]
         tokens = inputs.shape[1]
         allowed = allowed_pairs(attention_mask, mask, queries=tokens, keys=tokens)
         if allowed.pairs is not None:
             allowed = Allowed(allowed.pairs[..., :anchors])
-        context, weights = self.attend(
-            self._query(inputs, anchors),
-            kv[:, :, 0],
-            kv[:, :, 1],
-            allowed,
-            training=training,
-            dropout=self.weights_dropout,
-            weights=return_attention_scores,
-        )
+        context, weights = self.attend(query, key, value, allowed, training=training, weights=return_attention_scores)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         return (outputs, weights) if return_attention_scores else outputs
 

@@ -3,20 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import (
-    ConfigError,
-    TrainableAttention,
-    UnknownName,
-    check_divisible,
-    config,
-    hookimpl,
-    lazy,
-    one_of,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention
+from maskkit import ConfigError, UnknownName, config, hookimpl, lazy, multiple, one_of, optional, positive, rate, seed
 from maskkit.validators import message
 
 _INNER = {
@@ -90,6 +78,7 @@ class AttentionBlockConfig(TrainableAttention):
         dict(dim=8, num_heads=2, attention_type="group_query_attention", use_layer_scale=False, use_bias=False),
         dict(dim=8, num_heads=2, attention_type="differential", normalization_position="post", dropout_rate=0.1),
     )
+    rules = (multiple("dim", "num_heads"),)
     shapes = "(B, H, W, dim) -> (B, H, W, dim)"
     blocked = ""
     use_case = "Vision transformers, and networks of convolutions and attention"
@@ -109,7 +98,7 @@ class AttentionBlockConfig(TrainableAttention):
     seed: int | None = field(default=None, validator=optional(seed))
 
     def __attrs_post_init__(self):
-        check_divisible(self, "dim", by="num_heads")
+        super().__attrs_post_init__()
         if not self.hidden:
             raise ConfigError(message(self, "mlp_ratio", f"must be at least 1 / dim = 1 / {self.dim}", self.mlp_ratio))
         try:

@@ -2,7 +2,7 @@
 
 import keras
 from keras import ops
-from maskkit_keras import AttentionLayer, Dropout, LayerNormalization, allowed_pixels, boolean, dropping, project
+from maskkit_keras import AttentionLayer, LayerNormalization, allowed_pixels, boolean, project
 
 from . import AttentionBlockConfig
 
@@ -28,7 +28,7 @@ class AttentionBlock(AttentionLayer):
         norm = dict(epsilon=self.norm_epsilon, dtype=self.dtype_policy)
         self.attention_norm = LayerNormalization(**norm, name="attention_norm")
         self.mlp_norm = LayerNormalization(**norm, name="mlp_norm")
-        self.dropout = Dropout(self.dropout_rate, seed=self.seed, dtype=self.dtype_policy)
+        self.dropout = self.new_dropout("dropout_rate")
 
     def build(self, input_shape):
         self.require_width(input_shape, "dim")
@@ -93,6 +93,5 @@ class AttentionBlock(AttentionLayer):
         return self._finish(project(hidden, self.output_kernel, self.output_bias), self.mlp_scale, training)
 
     def _finish(self, x, scale, training):
-        drop = dropping(self.dropout, training)
-        x = drop(x) if drop else x
+        x = self.dropout.drop(x, training)
         return x if scale is None else x * scale

@@ -2,8 +2,16 @@
 
 import keras
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    allowed_pairs,
+    causal_mask,
+    masked_softmax,
+    project,
+    token_mask,
+    widen,
+)
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, causal_mask, dropping, masked_softmax, project, token_mask, widen
 
 from . import CapsuleRouting
 
@@ -13,10 +21,7 @@ class CapsuleRoutingSelfAttention(AttentionLayer):
     """Tokens (B, T, C) to tokens of the same shape; the parameters are those of `CapsuleRouting`."""
 
     config_class = CapsuleRouting
-
-    def __init__(self, **params):
-        super().__init__(**params)
-        self.weights_dropout = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
+    weights_rate = "dropout"
 
     def build(self, input_shape):
         channels, heads = input_shape[-1], self.num_heads
@@ -72,9 +77,7 @@ class CapsuleRoutingSelfAttention(AttentionLayer):
         allowed = allowed.dense(*ops.shape(scores)[2:])
         scores = self._refine(scores, allowed, token_mask(attention_mask, mask))
         weights = ops.cast(masked_softmax(scores, allowed), value.dtype)
-        dropout = dropping(self.weights_dropout, training)
-        context = ops.einsum("bhqs,bshv->bqhv", dropout(weights) if dropout else weights, value)
-        outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
+        outputs = project(self.read(weights, value, training), self.output_kernel, self.output_bias, inputs=2)
         return (outputs, weights) if return_attention_scores else outputs
 
     def _refine(self, scores, allowed, kept):

@@ -3,18 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import (
-    TrainableAttention,
-    check_divisible,
-    hookimpl,
-    initializer,
-    keras_config,
-    lazy,
-    odd,
-    optional,
-    positive,
-    regularizer,
-)
+from maskkit_keras import TrainableAttention, initializer, keras_config, regularizer
+from maskkit import hookimpl, lazy, multiple, odd, optional, positive
 
 
 @frozen(kw_only=True)
@@ -46,6 +36,7 @@ class CBAMConfig(TrainableAttention):
             channels=12, ratio=3, channel_use_bias=True, spatial_use_bias=False, spatial_kernel_initializer="he_normal"
         ),
     )
+    rules = (multiple("channels", "ratio"),)
     shapes = "(B, H, W, channels) -> (B, H, W, channels)"
     use_case = "Refining the features of any convolutional network, in place"
     channels: int = field(validator=positive)
@@ -61,9 +52,6 @@ class CBAMConfig(TrainableAttention):
     )
     channel_kernel_regularizer: Any = field(default=None, converter=keras_config, validator=regularizer, hash=False)
     spatial_kernel_regularizer: Any = field(default=None, converter=keras_config, validator=regularizer, hash=False)
-
-    def __attrs_post_init__(self):
-        check_divisible(self, "channels", by="ratio")
 
 
 @hookimpl

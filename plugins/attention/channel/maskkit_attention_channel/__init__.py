@@ -1,7 +1,8 @@
 """Channel: a gate for every channel of a feature map, from its mean and its maximum."""
 
 from attrs import field, frozen
-from maskkit import TrainableAttention, check_divisible, hookimpl, lazy, positive
+from maskkit_keras import TrainableAttention
+from maskkit import hookimpl, lazy, multiple, positive
 
 
 @frozen(kw_only=True)
@@ -23,6 +24,7 @@ class Channel(TrainableAttention):
     name = "channel"
     layer_class = "maskkit_attention_channel._layer:ChannelAttention"
     samples = (dict(channels=8, ratio=2), dict(channels=12, ratio=3, use_bias=True, apply_gate=True))
+    rules = (multiple("channels", "ratio"),)
     masks = ("keys",)
     blocked = ""
     use_case = "Convolutional networks that weigh their channels anew"
@@ -30,9 +32,6 @@ class Channel(TrainableAttention):
     ratio: int = field(default=8, validator=positive)
     use_bias: bool = False
     apply_gate: bool = False
-
-    def __attrs_post_init__(self):
-        check_divisible(self, "channels", by="ratio")
 
     @property
     def shapes(self):

@@ -2,7 +2,7 @@
 
 import keras
 from keras import ops
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, project, rms_norm
+from maskkit_keras import AttentionLayer, allowed_pairs, project, rms_norm
 
 from . import Differential
 
@@ -12,12 +12,11 @@ class DifferentialMultiHeadAttention(AttentionLayer):
     """Tokens (B, T, dim) to tokens of the same shape; the parameters are those of `Differential`."""
 
     config_class = Differential
+    weights_rate = "attention_dropout"
 
     def __init__(self, **params):
         super().__init__(**params)
-        output_seed = None if self.seed is None else self.seed ^ 1
-        self.weights_dropout = Dropout(self.attention_dropout, seed=self.seed, dtype=self.dtype_policy)
-        self.output_dropout = Dropout(self.dropout, seed=output_seed, dtype=self.dtype_policy)
+        self.output_dropout = self.new_dropout("dropout", apart=1)
 
     def build(self, input_shape):
         self.require_width(input_shape, "dim")
@@ -65,7 +64,7 @@ class DifferentialMultiHeadAttention(AttentionLayer):
         key = project(inputs, self.key_kernel, self.key_bias)
         value = project(inputs, self.value_kernel, self.value_bias)
         allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=inputs.shape[1], keys=inputs.shape[1])
-        options = dict(training=training, dropout=self.weights_dropout, weights=return_attention_scores)
+        options = dict(training=training, weights=return_attention_scores)
         first, first_map = self.attend(query[:, :, 0], key[:, :, 0], value, allowed, **options)
         second, second_map = self.attend(query[:, :, 1], key[:, :, 1], value, allowed, **options)
         factor = ops.cast(self._factor(), first.dtype)
@@ -73,7 +72,7 @@ class DifferentialMultiHeadAttention(AttentionLayer):
         if self.sub_norm:
             context = rms_norm(context, self.norm_gain, self.norm_epsilon) * (1 - self.config.lambda_start)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
-        outputs = self.output_dropout(outputs, training=training)
+        outputs = self.output_dropout.drop(outputs, training)
         return (outputs, first_map - factor * second_map) if return_attention_scores else outputs
 
     def _factor(self):

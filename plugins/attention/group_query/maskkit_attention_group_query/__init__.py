@@ -1,16 +1,8 @@
 """Group-query: several query heads share one head of keys and values."""
 
 from attrs import field, frozen
-from maskkit import (
-    TrainableAttention,
-    check_divisible,
-    hookimpl,
-    lazy,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention
+from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
 
 
 @frozen(kw_only=True)
@@ -42,6 +34,7 @@ class GroupQuery(TrainableAttention):
         dict(d_model=15, n_head=3, n_kv_head=1, rope_percentage=0.5, use_bias=True),
         dict(d_model=8, n_head=2, n_kv_head=2, rope_percentage=0.0, dropout_rate=0.1),
     )
+    rules = (multiple("d_model", "n_head"), multiple("n_head", "n_kv_head"))
     shapes = "(B, T, d_model) -> (B, T, d_model)"
     masks = ("keys", "causal", "pairs")
     use_case = "Language models in which the keys and values of past tokens are the bottleneck"
@@ -54,10 +47,6 @@ class GroupQuery(TrainableAttention):
     rope_theta: float = field(default=10000.0, validator=positive)
     use_bias: bool = False
     seed: int | None = field(default=None, validator=optional(seed))
-
-    def __attrs_post_init__(self):
-        check_divisible(self, "d_model", by="n_head")
-        check_divisible(self, "n_head", by="n_kv_head")
 
 
 @hookimpl

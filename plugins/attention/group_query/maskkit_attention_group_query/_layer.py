@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
+from maskkit_keras import AttentionLayer, allowed_pairs, project, split
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, project, split
 
 from . import GroupQuery
 
@@ -13,10 +13,7 @@ class GroupedQueryAttention(AttentionLayer):
     """Tokens (B, T, d_model) to tokens of the same shape; the parameters are those of `GroupQuery`."""
 
     config_class = GroupQuery
-
-    def __init__(self, **params):
-        super().__init__(**params)
-        self.dropout = Dropout(self.dropout_rate, seed=self.seed, dtype=self.dtype_policy)
+    weights_rate = "dropout_rate"
 
     def build(self, input_shape):
         self.require_width(input_shape, "d_model")
@@ -59,9 +56,7 @@ class GroupedQueryAttention(AttentionLayer):
             angles = rotary_angles(ops.shape(inputs)[1], turned, self.rope_theta, position_offset, query.dtype)
             query, key = turn(query, *angles), turn(key, *angles)
         allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=tokens, keys=tokens)
-        context, weights = self.attend(
-            query, key, value, allowed, training=training, dropout=self.dropout, weights=return_attention_scores
-        )
+        context, weights = self.attend(query, key, value, allowed, training=training, weights=return_attention_scores)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         return (outputs, weights) if return_attention_scores else outputs
 

@@ -2,8 +2,17 @@
 
 import keras
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    LayerNormalization,
+    allowed_pairs,
+    causal_mask,
+    masked_softmax,
+    project,
+    token_mask,
+    widen,
+)
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, Dropout, LayerNormalization, allowed_pairs, causal_mask, dropping, masked_softmax, project, token_mask, widen
 
 from . import Hopfield
 
@@ -13,10 +22,10 @@ class HopfieldAttention(AttentionLayer):
     """Queries (B, T, C) to (B, T, C), by themselves or from stored patterns; the parameters are those of `Hopfield`."""
 
     config_class = Hopfield
+    weights_rate = "dropout_rate"
 
     def __init__(self, **params):
         super().__init__(**params)
-        self.dropout = Dropout(self.dropout_rate, seed=self.seed, dtype=self.dtype_policy)
         self.norms = []
         if self.normalize_patterns:
             self.norms = [
@@ -71,21 +80,12 @@ class HopfieldAttention(AttentionLayer):
         key = project(patterns[1], self.key_kernel, self.key_bias)
         value = project(patterns[2], self.value_kernel, self.value_bias)
         if not self.update_steps_max:
-            context, weights = self.attend(
-                query,
-                key,
-                value,
-                allowed,
-                scale=self._scale,
-                training=training,
-                dropout=self.dropout,
-                weights=return_attention_scores,
-            )
+            options = dict(scale=self._scale, training=training, weights=return_attention_scores)
+            context, weights = self.attend(query, key, value, allowed, **options)
         else:
             counted = token_mask(attention_mask, key_mask) if alone else None
             weights = ops.cast(self._retrieve(widen(query), widen(key), allowed, counted), value.dtype)
-            dropout = dropping(self.dropout, training)
-            context = ops.einsum("bhqs,bshv->bqhv", dropout(weights) if dropout else weights, value)
+            context = self.read(weights, value, training)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         return (outputs, weights) if return_attention_scores else outputs
 

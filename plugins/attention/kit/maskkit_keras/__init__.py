@@ -1,32 +1,8 @@
-"""The Keras half: the pieces that attention layers share, ours and third parties'. Importing it imports Keras."""
+"""maskkit_keras: what attention layers on Keras 3 share, ours and third parties'.
 
-from maskkit_keras.attend import attend as attend
-from maskkit_keras.attend import masked_softmax as masked_softmax
-from maskkit_keras.kernels import by_fans as by_fans
-from maskkit_keras.kernels import fresh as fresh
-from maskkit_keras.kernels import mean as mean
-from maskkit_keras.kernels import merge_heads as merge_heads
-from maskkit_keras.kernels import project as project
-from maskkit_keras.kernels import rms_norm as rms_norm
-from maskkit_keras.kernels import split as split
-from maskkit_keras.kernels import split_heads as split_heads
-from maskkit_keras.kernels import widen as widen
-from maskkit_keras.layer import AttentionLayer as AttentionLayer
-from maskkit_keras.layer import BatchNormalization as BatchNormalization
-from maskkit_keras.layer import Dropout as Dropout
-from maskkit_keras.layer import LayerNormalization as LayerNormalization
-from maskkit_keras.layer import custom_objects as custom_objects
-from maskkit_keras.layer import dropping as dropping
-from maskkit_keras.masked_attention import MaskedAttention as MaskedAttention
-from maskkit_keras.masks import Allowed as Allowed
-from maskkit_keras.masks import allowed_pairs as allowed_pairs
-from maskkit_keras.masks import allowed_pixels as allowed_pixels
-from maskkit_keras.masks import boolean as boolean
-from maskkit_keras.masks import by_rank as by_rank
-from maskkit_keras.masks import causal_mask as causal_mask
-from maskkit_keras.masks import pixel_mask as pixel_mask
-from maskkit_keras.masks import token_mask as token_mask
-from maskkit_keras.tokens import MaskedEmbedding as MaskedEmbedding
-from maskkit_keras.tokens import TokenMasking as TokenMasking
-from maskkit_keras.trace import MaskTrace as MaskTrace
-from maskkit_keras.trace import trace_masks as trace_masks
+Every name is imported when it is first used: `import maskkit_keras` loads no Keras. `__init__.pyi` lists them.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,15 +1,13 @@
-"""What configs of attention layers share: the parameters of layers with kernels, and a lazy door to the layer."""
+"""What configs of attention layers share: the parameters of layers with kernels. Importing it imports no Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
-from maskkit.errors import ConfigError
-from maskkit.registry.item import Attention
-from maskkit.validators import Rule, message
+from maskkit import Attention
+from maskkit.validators import Rule
 
 initializer = Rule(
     "must be a Keras initializer, its name or its config", lambda value: isinstance(value, (str, Mapping))

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
-from maskkit import configs
-from maskkit.errors import ConfigError
-from maskkit.registry.item import KERAS_OPTIONS, Attention
-from maskkit_keras.attend import attend
+import maskkit
+from maskkit import KERAS_OPTIONS, Attention, AttentionMask, ConfigError, Mask, is_of_tokens
+from maskkit.validators import message
+from maskkit_keras.attention import attend
 from maskkit_keras.kernels import by_fans, fresh, mean, widen
 from maskkit_keras.masks import carried_mask, with_batch
-from maskkit.masks.mask import AttentionMask, Mask
-from maskkit.masks.padding import is_of_tokens
-from maskkit.validators import message
 
 
 class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     """Keras' dropout, whose rate may be 1 (Keras divides by the rest, which is then 0)."""
+
+    def acts(self, training: bool | None) -> bool:
+        """Whether it does anything now."""
+        return bool(training and self.rate)
+
+    def drop(self, x: Any, training: bool | None) -> Any:
+        """For use inside of a layer: `x` with some of it dropped, or `x` itself, without a call, if nothing is."""
+        return self(x, training=True) if self.acts(training) else x
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Zeros at rate 1 while training, else as Keras."""
@@ -55,9 +60,15 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     Subclasses define `config_class`, `build` and `call`. Its arguments `attention_mask` and `mask` take mask values;
     `mask` and `<input>_mask` receive the masks that Keras carries along.
+
+    Class attributes:
+        config_class: the light config.
+        weights_rate: the parameter that is the share of attention weights dropped while training, if there is one. Then
+            the layer has a `weights_dropout`, which acts in `attend` and `read`.
     """
 
     config_class: ClassVar[type[Attention]]
+    weights_rate: ClassVar[str] = ""
     _arguments: ClassVar[list[str]]
     _mask_sources: ClassVar[dict[str, str]]
 
@@ -72,13 +83,14 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, **params: Any) -> None:
         options = {name: params.pop(name) for name in KERAS_OPTIONS if name in params}
-        config = configs.build(self.config_class, params)
+        config = maskkit.build(self.config_class, params)
         super().__init__(**options)
         self.supports_masking = True
         self.config = config
         self._kernel_count = 0
-        for name in configs.parameters(self.config_class):
+        for name in maskkit.parameters(self.config_class):
             setattr(self, name, self._parameter(name, getattr(config, name)))
+        self.weights_dropout = self.new_dropout(self.weights_rate) if self.weights_rate else None
 
     def _parameter(self, name: str, value: Any) -> Any:
         """Keras objects as objects, everything else as given."""
@@ -91,7 +103,7 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as they were given."""
-        own = {name: getattr(self.config, name) for name in configs.parameters(self.config_class)}
+        own = {name: getattr(self.config, name) for name in maskkit.parameters(self.config_class)}
         if self.activity_regularizer is not None:
             own["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
         return {**super().get_config(), **own}
@@ -182,26 +194,39 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     # -- attention ------------------------------------------------------------------------------------------------
 
+    def new_dropout(self, rate: str, apart: int = 0) -> Dropout:
+        """A dropout layer.
+
+        Args:
+            rate: the parameter that is its rate.
+            apart: dropouts of one layer that differ in it drop other places, also where the parameter `seed` is given.
+        """
+        seed = getattr(self, "seed", None)
+        return Dropout(getattr(self, rate), seed=None if seed is None else seed ^ apart, dtype=self.dtype_policy)
+
     def attend(
-        self,
-        query: Any,
-        key: Any,
-        value: Any,
-        allowed: Any,
-        *,
-        training: bool | None = None,
-        dropout: Dropout | None = None,
-        **options: Any,
+        self, query: Any, key: Any, value: Any, allowed: Any, *, training: bool | None = None, **options: Any
     ) -> tuple[Any, Any]:
-        """As `maskkit_keras.attend`, with a dropout layer that acts while training."""
-        return attend(query, key, value, allowed, dropout=dropping(dropout, training), **options)
+        """As `maskkit_keras.attend`, with the layer's dropout of weights."""
+        dropout = None
+        if self.weights_dropout is not None and self.weights_dropout.acts(training):
+            dropout = partial(self.weights_dropout.drop, training=True)
+        return attend(query, key, value, allowed, dropout=dropout, **options)
 
+    def read(self, weights: Any, value: Any, training: bool | None = None) -> Any:
+        """The second half of `attend`, for layers that make weights of their own.
 
-def dropping(dropout: Dropout | None, training: bool | None) -> Callable[[Any], Any] | None:
-    """What a dropout layer does now, or None if it does nothing."""
-    if dropout is None or not training or not dropout.rate:
-        return None
-    return lambda weights: dropout(weights, training=True)
+        Args:
+            weights: (batch, heads, queries, keys), of which the layer's dropout drops some.
+            value: (batch, keys, heads, value width).
+            training: whether dropout acts.
+
+        Returns:
+            (batch, queries, heads, value width).
+        """
+        if self.weights_dropout is not None:
+            weights = self.weights_dropout.drop(weights, training)
+        return ops.einsum("bhqs,bshv->bqhv", weights, value)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -210,7 +235,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _signature(config_class: type[Attention]) -> inspect.Signature:
     """The config's parameters, and Keras'; for `help()` and for completion."""
-    order = list(configs.parameters(config_class))
+    order = list(maskkit.parameters(config_class))
     own = sorted(inspect.signature(config_class).parameters.values(), key=lambda p: order.index(p.name))
     options = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in KERAS_OPTIONS)
     return inspect.Signature([*own, *options])
@@ -221,9 +246,7 @@ def custom_objects() -> dict[str, Any]:
 
         keras.saving.load_model(path, custom_objects=maskkit_keras.custom_objects())
 
-    Needed only where the layers' modules were not imported before.
+    Needed only where the layers' modules were not imported before. A plugin that cannot be imported is left out.
     """
-    from maskkit.registry.loader import registry
-
-    classes = [registry.find(name).find_layer_class() for name in registry.full_names("attention")]  # type: ignore[attr-defined]
+    classes = [info["class"] for info in maskkit.get_attention_info().values()]
     return {keras.saving.get_registered_name(cls): cls for cls in classes}

@@ -10,14 +10,9 @@ from typing import Any
 import keras
 from attrs import field, frozen
 from keras import ops
-from maskkit.errors import ConfigError
-from maskkit.configs.files import read_section
-from maskkit.registry.item import Attention
+from maskkit import Attention, ConfigError, Mask, Template, read_section, to_dict
 from maskkit_keras.layer import AttentionLayer
 from maskkit_keras.masks import boolean, pixel_mask, with_batch
-from maskkit.masks.mask import Mask
-from maskkit.configs.template import Template
-from maskkit.configs.saving import to_dict
 
 
 def _template(mask: Any) -> Template:

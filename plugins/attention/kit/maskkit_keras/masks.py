@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
+from maskkit import ConfigError, Mask, is_of_tokens
 from maskkit.arrays import host, is_array
-from maskkit.errors import ConfigError
-from maskkit.masks.mask import Mask
-from maskkit.masks.padding import is_of_tokens
 
 try:
     from keras.src.backend import get_keras_mask as _get_keras_mask

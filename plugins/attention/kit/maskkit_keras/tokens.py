@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 from maskkit.errors import ConfigError
-from maskkit_keras.masks import boolean
 from maskkit.validators import is_integer, is_number, shown
+from maskkit_keras.masks import boolean
 
 _SMALL = ("bool", "int8", "int16", "uint8", "uint16")
 """Integers that may not hold a mask value such as -1."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs/arithmetic.md").read_text(encoding="utf-8")
 
 

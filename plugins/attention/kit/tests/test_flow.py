@@ -4,18 +4,15 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask, trace_masks
+from maskkit_keras.testing import Probe, ways
 import maskkit
-from maskkit_keras import MaskedEmbedding, TokenMasking, trace_masks
-from maskkit_keras.masks import carried_mask
-from maskkit_keras.testing import Probe
-from maskkit_keras.testing.probe import ways
-from maskkit.registry.loader import registry
 
 
 def attention_of_tokens():
     """The first sample of every installed attention that takes one sequence of tokens, and how it is called."""
     for name in maskkit.names("attention"):
-        cls = registry.find(name, "attention")
+        cls = maskkit.find(name, "attention")
         calls = ways(maskkit.config(f"attention.{name}", **cls.samples[0]))
         alone = [i for i, (ins, _) in enumerate(calls) if len(ins) == 1 and len(ins[0]) == 3]
         if alone:

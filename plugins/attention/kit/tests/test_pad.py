@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
-import maskkit
 from maskkit_keras import MaskedEmbedding
-from maskkit.masks.padding import PaddingMask
-from maskkit.functional.sequences import pad_sequences
+import maskkit
+from maskkit import PaddingMask, pad_sequences
 from maskkit.testing import check_plugin
 
 RAGGED = [[1, 2, 3], [4, 5], [], [1, 4, 8, 19]]
@@ -130,7 +129,7 @@ def test_short_integers_are_lengths_too():
     ("make", "text"),
     [
         (lambda: PaddingMask(lengths=[6], seq_len=5), r"lengths must be in 0..seq_len \(0..5\), got 6 for sample 0"),
-        (lambda: maskkit.from_dict({"lengths": [1]}), "a mapping with 'lengths' needs padding, seq_len"),
+        (lambda: maskkit.from_dict({"lengths": [1]}), "'lengths' needs padding, seq_len beside it"),
     ],
 )
 def test_what_is_no_padding_is_refused(make, text):

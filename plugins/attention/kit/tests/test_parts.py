@@ -7,10 +7,23 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    Dropout,
+    allowed_pairs,
+    attend,
+    by_fans,
+    by_rank,
+    causal_mask,
+    custom_objects,
+    fresh,
+    masked_softmax,
+    pixel_mask,
+    project,
+    rms_norm,
+)
 import maskkit
 from maskkit import Attention, ConfigError
-from maskkit.masks.given import ArrayMask
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, attend, by_fans, by_rank, causal_mask, custom_objects, fresh, masked_softmax, pixel_mask, project, rms_norm
 
 
 def numbers(x):
@@ -177,6 +190,13 @@ def test_dropout_may_drop_everything(rate, training, zeros):
     assert (not numbers(Dropout(rate)(np.ones((3, 3), "float32"), training=training)).any()) == zeros
 
 
+def test_outside_of_training_nothing_is_called():
+    x = ops.convert_to_tensor(normal(2, 3))
+    for dropout, training in ((Dropout(0.5), False), (Dropout(0.5), None), (Dropout(0.0), True)):
+        assert dropout.drop(x, training) is x
+    assert (numbers(Dropout(0.5, seed=1).drop(x, training=True)) == 0).any()
+
+
 # -- a layer of somebody else's ---------------------------------------------------------------------------------------
 
 
@@ -240,7 +260,7 @@ def test_masks_in_a_functional_model_reach_the_layer():
 
 
 def test_a_mask_of_pixels_is_no_mask_of_tokens():
-    pixels = ArrayMask(array=np.ones((2, 2), bool), true="allowed")
+    pixels = maskkit.create("mask.spatial", height=2, width=2)
     with pytest.raises(ConfigError, match="must be a mask of queries and keys"):
         MeanLayer(width=4)(normal(1, 2, 4), attention_mask=pixels)
 
@@ -260,6 +280,27 @@ def test_regularizers_add_losses():
     layer = maskkit.create("multi_head", embed_dim=4, num_heads=2, kernel_regularizer="l2", use_bias=True)
     layer(normal(1, 2, 4))
     assert len(layer.losses) == 2
+
+
+def test_weights_of_ones_own_are_read_as_those_of_attend():
+    """With the same dropout, of which the layer only says which parameter is its rate."""
+    first, second = (maskkit.create("multi_head", embed_dim=8, num_heads=2, dropout_rate=0.5, seed=3) for _ in range(2))
+    query, key, value = (ops.convert_to_tensor(normal(2, 5, 2, 4, seed=seed)) for seed in range(3))
+    context, weights = first.attend(query, key, value, None, training=True, weights=True)
+    np.testing.assert_allclose(numbers(second.read(weights, value, training=True)), numbers(context), atol=1e-6)
+    plain = numbers(first.attend(query, key, value, None, training=False)[0])
+    np.testing.assert_allclose(numbers(second.read(weights, value)), plain, atol=1e-6)
+    assert np.abs(numbers(context) - plain).max() > 0.01
+
+
+def test_dropouts_of_a_layer_may_be_apart():
+    layer = maskkit.create("differential", dim=4, num_heads=1, head_dim=2, dropout=0.5, attention_dropout=0.5, seed=3)
+    x = np.ones((8, 8), "float32")
+    dropouts = layer.weights_dropout, layer.output_dropout, layer.new_dropout("dropout", apart=1)
+    weights, outputs, again = (numbers(dropout(x, training=True)) for dropout in dropouts)
+    assert (weights != outputs).any()
+    assert (outputs == again).all()
+    assert MeanLayer(width=4).weights_dropout is None
 
 
 def test_custom_objects_are_the_installed_layers():

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-import maskkit
 from maskkit_keras import MaskedAttention, MaskedEmbedding, TokenMasking, trace_masks
+import maskkit
 
 TOKENS = np.array([[1, 2, 0], [3, 0, 0]])
 
@@ -87,7 +87,7 @@ def test_a_model_that_carries_the_mask_to_the_end():
 def test_the_page_prints_the_table_that_it_shows(capsys, tmp_path, monkeypatch):
     """On every backend; and all its snippets run."""
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs/keras-masks.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs/keras-masks.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     namespace = {"__name__": "snippet"}
     for code in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):

@@ -3,18 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import (
-    TrainableAttention,
-    check_divisible,
-    hookimpl,
-    initializer,
-    keras_config,
-    lazy,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention, initializer, keras_config
+from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
 
 
 @frozen(kw_only=True)
@@ -45,6 +35,7 @@ class MobileMQAConfig(TrainableAttention):
         dict(dim=8, num_heads=2, use_downsampling=True),
         dict(dim=8, num_heads=2, use_bias=True, dropout_rate=0.1),
     )
+    rules = (multiple("dim", "num_heads"),)
     shapes = "(B, H, W, dim) -> (B, H, W, dim)"
     use_case = "Vision models for mobile and edge devices"
     dim: int = field(validator=positive)
@@ -56,9 +47,6 @@ class MobileMQAConfig(TrainableAttention):
     dropout_rate: float = field(default=0.0, validator=rate)
     seed: int | None = field(default=None, validator=optional(seed))
     kernel_initializer: Any = field(default="he_normal", converter=keras_config, validator=initializer, hash=False)
-
-    def __attrs_post_init__(self):
-        check_divisible(self, "dim", by="num_heads")
 
     @property
     def masks(self):

@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
+from maskkit_keras import AttentionLayer, BatchNormalization, allowed_pairs, allowed_pixels, project
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, BatchNormalization, Dropout, allowed_pairs, allowed_pixels, project
 
 from . import MobileMQAConfig
 
@@ -13,10 +13,10 @@ class MobileMQA(AttentionLayer):
     """Maps (B, H, W, dim) to maps of the same shape; the parameters are those of `MobileMQAConfig`."""
 
     config_class = MobileMQAConfig
+    weights_rate = "dropout_rate"
 
     def __init__(self, **params):
         super().__init__(**params)
-        self.dropout = Dropout(self.dropout_rate, seed=self.seed, dtype=self.dtype_policy)
         if self.use_downsampling:
             self.key_convolution, self.key_norm = self._downsampling("key")
             self.value_convolution, self.value_norm = self._downsampling("value")
@@ -63,7 +63,7 @@ class MobileMQA(AttentionLayer):
             mask: the mask that Keras carries along, (B, H, W).
         """
         self._check_unmasked(attention_mask=attention_mask, mask=mask)
-        keep = allowed_pixels(attention_mask, mask, size=tuple(ops.shape(inputs)[1:3]))
+        allowed = allowed_pairs(allowed_pixels(attention_mask, mask, size=tuple(ops.shape(inputs)[1:3])))
         query = project(_pixels(inputs), self.query_kernel, self.query_bias)
         key = value = inputs
         if self.use_downsampling:
@@ -71,15 +71,7 @@ class MobileMQA(AttentionLayer):
             value = self.value_norm(self.value_convolution(value), training=training)
         key = project(_pixels(key), self.key_kernel, self.key_bias)
         value = project(_pixels(value), self.value_kernel, self.value_bias)
-        context, weights = self.attend(
-            query,
-            key,
-            value,
-            allowed_pairs(keep),
-            training=training,
-            dropout=self.dropout,
-            weights=return_attention_scores,
-        )
+        context, weights = self.attend(query, key, value, allowed, training=training, weights=return_attention_scores)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         outputs = ops.reshape(outputs, ops.shape(inputs))
         return (outputs, weights) if return_attention_scores else outputs

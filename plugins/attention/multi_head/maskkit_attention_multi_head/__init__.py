@@ -3,18 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import (
-    TrainableAttention,
-    check_divisible,
-    hookimpl,
-    initializer,
-    keras_config,
-    lazy,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention, initializer, keras_config
+from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
 
 
 @frozen(kw_only=True)
@@ -39,6 +29,7 @@ class MultiHead(TrainableAttention):
         dict(embed_dim=12, num_heads=3),
         dict(embed_dim=8, num_heads=2, dropout_rate=0.1, use_bias=True, qk_norm=True),
     )
+    rules = (multiple("embed_dim", "num_heads"),)
     shapes = "(B, T, embed_dim) -> (B, T, embed_dim)"
     masks = ("keys", "causal", "pairs")
     use_case = "General-purpose self-attention over tokens"
@@ -49,9 +40,6 @@ class MultiHead(TrainableAttention):
     qk_norm: bool = False
     seed: int | None = field(default=None, validator=optional(seed))
     kernel_initializer: Any = field(default="he_normal", converter=keras_config, validator=initializer, hash=False)
-
-    def __attrs_post_init__(self):
-        check_divisible(self, "embed_dim", by="num_heads")
 
 
 @hookimpl

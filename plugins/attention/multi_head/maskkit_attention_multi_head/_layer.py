@@ -2,7 +2,7 @@
 
 import keras
 from keras import ops
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, project, rms_norm
+from maskkit_keras import AttentionLayer, allowed_pairs, project, rms_norm
 
 from . import MultiHead
 
@@ -12,10 +12,7 @@ class MultiHeadAttention(AttentionLayer):
     """Tokens (B, T, embed_dim) to tokens of the same shape; the parameters are those of `MultiHead`."""
 
     config_class = MultiHead
-
-    def __init__(self, **params):
-        super().__init__(**params)
-        self.dropout = Dropout(self.dropout_rate, seed=self.seed, dtype=self.dtype_policy)
+    weights_rate = "dropout_rate"
 
     def build(self, input_shape):
         self.require_width(input_shape, "embed_dim")
@@ -52,8 +49,6 @@ class MultiHeadAttention(AttentionLayer):
         if self.qk_norm:
             query, key = rms_norm(query, self.query_gain), rms_norm(key, self.key_gain)
         allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=inputs.shape[1], keys=inputs.shape[1])
-        context, weights = self.attend(
-            query, key, value, allowed, training=training, dropout=self.dropout, weights=return_attention_scores
-        )
+        context, weights = self.attend(query, key, value, allowed, training=training, weights=return_attention_scores)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         return (outputs, weights) if return_attention_scores else outputs

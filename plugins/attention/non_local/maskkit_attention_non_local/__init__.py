@@ -3,7 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import TrainableAttention, hookimpl, initializer, keras_config, lazy, one_of, optional, positive, seed
+from maskkit_keras import TrainableAttention, initializer, keras_config
+from maskkit import hookimpl, lazy, one_of, optional, positive, seed
 from maskkit.validators import Rule
 
 _channels = Rule(

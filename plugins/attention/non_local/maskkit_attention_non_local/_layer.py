@@ -2,8 +2,16 @@
 
 import keras
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    BatchNormalization,
+    LayerNormalization,
+    allowed_pairs,
+    allowed_pixels,
+    project,
+    widen,
+)
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, BatchNormalization, Dropout, LayerNormalization, allowed_pairs, allowed_pixels, dropping, project, widen
 from maskkit.validators import message
 
 from . import NonLocal
@@ -14,10 +22,10 @@ class NonLocalAttention(AttentionLayer):
     """Maps (B, H, W, C) to maps (B, H, W, output channels); the parameters are those of `NonLocal`."""
 
     config_class = NonLocal
+    weights_rate = "dropout_rate"
 
     def __init__(self, **params):
         super().__init__(**params)
-        self.dropout = Dropout(self.dropout_rate, seed=self.seed, dtype=self.dtype_policy)
         try:
             self.activation = keras.activations.get(self.output_activation)
         except ValueError as error:
@@ -111,18 +119,17 @@ class NonLocalAttention(AttentionLayer):
         key = project(x, self.key_kernel, self.key_bias)
         if self.attention_mode == "embedded_gaussian":
             return self._by_softmax(query, key, value, self.scale, keep, training)
-        drop = dropping(self.dropout, training)
         wide = widen(query), widen(key), shares(widen(value), keep)
-        if self.attention_mode == "dot_product" and not drop:
+        if self.attention_mode == "dot_product" and not self.weights_dropout.acts(training):
             context = ops.einsum("bqa,bav->bqv", wide[0], ops.einsum("bka,bkv->bav", *wide[1:]))
         else:
-            weights = self._pairs(*wide[:2])
-            context = ops.einsum("bqk,bkv->bqv", drop(weights) if drop else weights, wide[2])
+            weights = self.weights_dropout.drop(self._pairs(*wide[:2]), training)
+            context = ops.einsum("bqk,bkv->bqv", weights, wide[2])
         return ops.cast(context, value.dtype)
 
     def _by_softmax(self, query, key, value, scale, keep, training):
         heads = (x[:, :, None, :] for x in (query, key, value))
-        context, _ = self.attend(*heads, allowed_pairs(keep), training=training, dropout=self.dropout, scale=scale)
+        context, _ = self.attend(*heads, allowed_pairs(keep), training=training, scale=scale)
         return context[:, :, 0]
 
     def _pairs(self, query, key):

@@ -1,16 +1,8 @@
 """Perceiver: queries of their own read an input of any length and width."""
 
 from attrs import field, frozen
-from maskkit import (
-    TrainableAttention,
-    check_divisible,
-    hookimpl,
-    lazy,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention
+from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
 
 
 @frozen(kw_only=True)
@@ -39,6 +31,7 @@ class Perceiver(TrainableAttention):
         dict(dim=8, num_heads=2, dropout=0.1, use_bias=False, pre_norm=True),
         dict(dim=8, num_heads=2, pre_norm=True, query_residual=True),
     )
+    rules = (multiple("dim", "num_heads"),)
     shapes = "(B, T, dim), (B, S, C) -> (B, T, dim); (B, T, dim) -> (B, T, dim)"
     masks = ("keys", "pairs")
     use_case = "Reading long or foreign inputs into a few latents; cross-attention between modalities"
@@ -50,9 +43,6 @@ class Perceiver(TrainableAttention):
     query_residual: bool = False
     norm_epsilon: float = field(default=1e-5, validator=positive)
     seed: int | None = field(default=None, validator=optional(seed))
-
-    def __attrs_post_init__(self):
-        check_divisible(self, "dim", by="num_heads")
 
     @property
     def blocked(self):

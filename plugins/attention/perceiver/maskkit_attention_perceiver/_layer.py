@@ -1,8 +1,8 @@
 """The Keras layer of Perceiver's cross-attention."""
 
 import keras
+from maskkit_keras import AttentionLayer, LayerNormalization, allowed_pairs, project
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, Dropout, LayerNormalization, allowed_pairs, project
 
 from . import Perceiver
 
@@ -12,10 +12,10 @@ class PerceiverAttention(AttentionLayer):
     """Queries (B, T, dim) that read (B, S, C) to (B, T, dim); the parameters are those of `Perceiver`."""
 
     config_class = Perceiver
+    weights_rate = "dropout"
 
     def __init__(self, **params):
         super().__init__(**params)
-        self.weights_dropout = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         if self.pre_norm:
             options = dict(epsilon=self.norm_epsilon, dtype=self.dtype_policy)
             self.query_norm = LayerNormalization(name="query_norm", **options)
@@ -66,16 +66,9 @@ class PerceiverAttention(AttentionLayer):
         allowed = allowed_pairs(attention_mask, key_mask, queries=query.shape[1], keys=read.shape[1])
         asked = self.query_norm(query) if self.pre_norm else query
         read = self.kv_norm(read) if self.pre_norm else read
-        pair = project(read, self.kv_kernel, self.kv_bias)
-        context, weights = self.attend(
-            project(asked, self.query_kernel, self.query_bias),
-            pair[:, :, 0],
-            pair[:, :, 1],
-            allowed,
-            training=training,
-            dropout=self.weights_dropout,
-            weights=return_attention_scores,
-        )
+        asked, read = project(asked, self.query_kernel, self.query_bias), project(read, self.kv_kernel, self.kv_bias)
+        options = dict(training=training, weights=return_attention_scores)
+        context, weights = self.attend(asked, read[:, :, 0], read[:, :, 1], allowed, **options)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         outputs = outputs + query if self.query_residual else outputs
         return (outputs, weights) if return_attention_scores else outputs

@@ -3,7 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import Attention, hookimpl, initializer, keras_config, lazy, regularizer
+from maskkit_keras import initializer, keras_config, regularizer
+from maskkit import Attention, hookimpl, lazy
 
 
 @frozen(kw_only=True)

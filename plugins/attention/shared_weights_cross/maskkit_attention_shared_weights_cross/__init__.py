@@ -3,16 +3,8 @@
 from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit import (
-    TrainableAttention,
-    check_divisible,
-    hookimpl,
-    lazy,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention
+from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
 from maskkit.validators import Rule, is_integer
 
 
@@ -48,6 +40,7 @@ class SharedWeightsCross(TrainableAttention):
         dict(dim=12, num_heads=3, split_sizes=(2, 4)),
         dict(dim=8, num_heads=2, split_sizes=(2, 1, 1, 2), dropout_rate=0.1, use_bias=False),
     )
+    rules = (multiple("dim", "num_heads"),)
     shapes = "(B, S, dim) -> (B, S, dim)"
     sizes: ClassVar = {"S": 6}
     masks = ("keys", "pairs")
@@ -58,9 +51,6 @@ class SharedWeightsCross(TrainableAttention):
     split_sizes: tuple[int, ...] | None = field(default=None, validator=group_sizes)
     use_bias: bool = True
     seed: int | None = field(default=None, validator=optional(seed))
-
-    def __attrs_post_init__(self):
-        check_divisible(self, "dim", by="num_heads")
 
 
 @hookimpl

@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
+from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, boolean, project
 from maskkit import ConfigError
-from maskkit_keras import Allowed, AttentionLayer, Dropout, allowed_pairs, boolean, project
 from maskkit.validators import message
 
 from . import SharedWeightsCross, group_sizes
@@ -14,10 +14,7 @@ class SharedWeightsCrossAttention(AttentionLayer):
     """Two groups of tokens (B, S, dim) to tokens of that shape; the parameters are those of `SharedWeightsCross`."""
 
     config_class = SharedWeightsCross
-
-    def __init__(self, **params):
-        super().__init__(**params)
-        self.dropout = Dropout(self.dropout_rate, seed=self.seed, dtype=self.dtype_policy)
+    weights_rate = "dropout_rate"
 
     def build(self, input_shape):
         for shape in input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]:
@@ -60,7 +57,7 @@ class SharedWeightsCrossAttention(AttentionLayer):
         a, both = a_anchors + a_queries, a_anchors + a_queries + b_anchors + b_queries
         qkv = project(inputs, self.qkv_kernel, self.qkv_bias)
         allowed = allowed_pairs(attention_mask, mask, queries=tokens, keys=tokens)
-        options = dict(training=training, dropout=self.dropout, weights=return_attention_scores)
+        options = dict(training=training, weights=return_attention_scores)
         parts = [
             self._read(qkv, allowed, slice(0, a), slice(a, a + b_anchors), options),
             self._read(qkv, allowed, slice(a, both), slice(0, a_anchors), options),

@@ -1,18 +1,8 @@
 """Window: attention inside the windows of a feature map, with a learned bias for relative positions."""
 
 from attrs import field, frozen
-from maskkit import (
-    ConfigError,
-    TrainableAttention,
-    check_divisible,
-    hookimpl,
-    lazy,
-    non_negative,
-    optional,
-    positive,
-    rate,
-    seed,
-)
+from maskkit_keras import TrainableAttention
+from maskkit import ConfigError, hookimpl, lazy, multiple, non_negative, optional, positive, rate, seed
 from maskkit.validators import Rule, is_integer, message
 
 _sides = Rule(
@@ -56,6 +46,7 @@ class Window(TrainableAttention):
         dict(dim=8, window_size=(2, 3), num_heads=2, shift_size=1, qk_scale=0.5),
         dict(dim=8, window_size=4, num_heads=2, qkv_bias=False, proj_bias=False, mask_padding=False),
     )
+    rules = (multiple("dim", "num_heads"),)
     masks = ("keys",)
     use_case = "Vision transformers whose cost must grow with the image, not with its square"
     dim: int = field(validator=positive)
@@ -71,7 +62,7 @@ class Window(TrainableAttention):
     seed: int | None = field(default=None, validator=optional(seed))
 
     def __attrs_post_init__(self):
-        check_divisible(self, "dim", by="num_heads")
+        super().__attrs_post_init__()
         if self.shift_size >= min(self.window):
             rule = f"must be less than window_size={self.window_size}"
             raise ConfigError(message(self, "shift_size", rule, self.shift_size))

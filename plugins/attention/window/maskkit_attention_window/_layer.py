@@ -2,8 +2,15 @@
 
 import keras
 from keras import ops
+from maskkit_keras import (
+    AttentionLayer,
+    allowed_pairs,
+    allowed_pixels,
+    boolean,
+    masked_softmax,
+    project,
+)
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, Dropout, allowed_pairs, allowed_pixels, boolean, dropping, masked_softmax, project
 
 from . import Window
 from ._grid import Grid, by_row, relative_positions
@@ -14,11 +21,11 @@ class WindowAttention(AttentionLayer):
     """Maps (B, H, W, dim) or windows (B * windows, N, dim) to the same shape; the parameters are those of `Window`."""
 
     config_class = Window
+    weights_rate = "attn_dropout_rate"
 
     def __init__(self, **params):
         super().__init__(**params)
-        self.weights_dropout = Dropout(self.attn_dropout_rate, seed=self.seed, dtype=self.dtype_policy)
-        self.output_dropout = Dropout(self.proj_dropout_rate, seed=self.seed, dtype=self.dtype_policy)
+        self.output_dropout = self.new_dropout("proj_dropout_rate")
 
     def build(self, input_shape):
         self.require_width(input_shape, "dim")
@@ -78,11 +85,8 @@ class WindowAttention(AttentionLayer):
         positions = relative_positions(ops.arange(windows.shape[1], dtype="int32"), *self.config.window)
         bias = ops.transpose(ops.take(self.position_table, positions, axis=0), (2, 0, 1))
         weights = masked_softmax(ops.einsum("bqhd,bkhd->bhqk", query * scale, key) + bias, allowed)
-        drop = dropping(self.weights_dropout, training)
-        context = ops.einsum("bhqk,bkhd->bqhd", drop(weights) if drop else weights, value)
-        outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
-        drop = dropping(self.output_dropout, training)
-        return drop(outputs) if drop else outputs, weights
+        outputs = project(self.read(weights, value, training), self.output_kernel, self.output_bias, inputs=2)
+        return self.output_dropout.drop(outputs, training), weights
 
 
 def _allowed_in_windows(windows, attention_mask, mask):

@@ -17,9 +17,8 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from maskkit.registry.item import Attention
+import maskkit
 from maskkit_keras.testing.probe import Probe, ways
-from maskkit.registry.loader import registry
 
 Array = npt.NDArray[Any]
 
@@ -32,12 +31,12 @@ def other_backends() -> list[str]:
 def outputs_here() -> dict[str, Array]:
     """What every installed layer gives on this backend: by layer, sample, way to call it, and number of the output."""
     found: dict[str, Array] = {}
-    for full_name in registry.full_names("attention"):
-        cls: type[Attention] = registry.find(full_name)  # type: ignore[assignment]
+    for name in maskkit.names("attention"):
+        cls: Any = maskkit.find(name, "attention")
         for i, sample in enumerate(cls.samples):
             for way in range(len(ways(Probe(cls, sample).config))):
                 given = _outputs(Probe(cls, sample, way))
-                found |= {f"{full_name} sample {i} way {way} output {j}": y for j, y in enumerate(given)}
+                found |= {f"{name} sample {i} way {way} output {j}": y for j, y in enumerate(given)}
     return found
 
 

@@ -129,7 +129,7 @@ def folder() -> Path:
     """Where the vectors are."""
     if named := os.environ.get("MASKKIT_GOLDEN"):
         return Path(named)
-    return Path(__file__).resolve().parents[3] / "tests" / "golden"
+    return Path(__file__).resolve().parents[5] / "tests" / "golden"
 
 
 def load(name: str) -> list[Case]:

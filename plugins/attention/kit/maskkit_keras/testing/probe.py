@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
-from maskkit import configs
-from maskkit.registry.item import Attention
+import maskkit
+from maskkit import Attention
 from maskkit_keras.testing.calls import arrays, call
 
 Array = npt.NDArray[Any]
@@ -26,7 +26,7 @@ class Probe:
     """One sample of a config, called with one of the ways that its `shapes` allow."""
 
     def __init__(self, cls: type[Attention], sample: Mapping[str, Any], way: int = 0) -> None:
-        self.config: Any = configs.build(cls, sample)
+        self.config: Any = maskkit.build(cls, sample)
         self.ins, self.outs = ways(self.config)[way]
         self.name = f"{cls.name} {dict(sample)}"
         self._layers: dict[Any, Any] = {}
@@ -78,7 +78,7 @@ class Probe:
         """The size of an axis: a number, a parameter, or a letter's size."""
         if axis.isdigit():
             return int(axis)
-        if axis in configs.parameters(type(self.config)):
+        if axis in maskkit.parameters(type(self.config)):
             value: Any = getattr(self.config, axis)
             assert isinstance(value, int), f"{self.name}: shapes speak of {axis}, which is {value!r}"
             return int(value)
@@ -86,7 +86,7 @@ class Probe:
 
     def free(self, axis: str) -> bool:
         """Whether any size will do."""
-        pinned = axis.isdigit() or axis in configs.parameters(type(self.config)) or axis in self.config.sizes
+        pinned = axis.isdigit() or axis in maskkit.parameters(type(self.config)) or axis in self.config.sizes
         return not pinned
 
     def inputs(self, seed: int = 0, **sizes: int) -> list[Array]:
