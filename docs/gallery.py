@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import maskkit
 from maskkit.configs.describe import Parameter
-from maskkit_jepa import MaskBatch
 from maskkit.registry.loader import registry
+from maskkit_jepa import MaskBatch
 
 ROOT = Path(__file__).parent.parent
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")

@@ -10,9 +10,9 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-from maskkit_keras import TokenMasking
 from matplotlib import pyplot as plt
 import maskkit
+from maskkit_keras import TokenMasking
 
 PICTURES = Path(__file__).parent / "pictures"
 PADDED, MASK = maskkit.pad_sequences([[1, 2, 3], [4, 5], [1, 4, 8, 9]])

@@ -15,8 +15,8 @@ from random import Random
 import keras
 import numpy as np
 import typer
-from maskkit_keras import MaskedEmbedding, TokenMasking
 import maskkit
+from maskkit_keras import MaskedEmbedding, TokenMasking
 
 VOCAB = (" ", ":", "|", "x", "y", "=", ",", "+", "-", "*", *"0123456789")
 TOKENS = {character: token for token, character in enumerate(VOCAB)}

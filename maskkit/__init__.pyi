@@ -1,14 +1,9 @@
+# isort: skip_file
 # The front door, by theme; `__init__.py` reads this file.
 
 __version__: str
 
 # Ask by name.
-# Modules.
-from . import arrays as arrays
-from . import errors as errors
-from . import limits as limits
-from . import testing as testing
-from . import validators as validators
 from .api import config as config
 from .api import create as create
 from .api import find as find
@@ -19,56 +14,23 @@ from .api import names as names
 from .api import parse as parse
 from .api import register as register
 from .api import to_dict as to_dict
-
-# Arrays from elsewhere.
-from .arrays.fields import as_array as as_array
-from .arrays.fields import by_content as by_content
-from .arrays.indices import take as take
-from .arrays.libraries import host as host
-from .arrays.randomness import random_bits as random_bits
-from .arrays.randomness import seed_or_new as seed_or_new
-from .arrays.randomness import threshold as threshold
-
-# Write a layer, a strategy, another kind.
-from .configs.fields import build as build
-from .configs.fields import parameters as parameters
 from .configs.files import read_section as read_section
 from .configs.template import Template as Template
-
-# Errors.
-from .errors import BrokenPlugin as BrokenPlugin
-from .errors import ConfigError as ConfigError
-from .errors import MaskkitError as MaskkitError
-from .errors import TooLarge as TooLarge
-from .errors import UnknownName as UnknownName
-
-# Functions known from factories.
-from .functional.apply import apply_mask as apply_mask
-from .functional.attention import AttentionType as AttentionType
-from .functional.attention import adapt_params as adapt_params
-from .functional.attention import create_attention_from_config as create_attention_from_config
-from .functional.attention import create_attention_layer as create_attention_layer
-from .functional.attention import get_attention_info as get_attention_info
-from .functional.attention import validate_attention_config as validate_attention_config
-from .functional.masks import MaskConfig as MaskConfig
-from .functional.masks import MaskFactory as MaskFactory
-from .functional.masks import MaskType as MaskType
-from .functional.masks import combine_masks as combine_masks
-from .functional.masks import create_mask as create_mask
-from .functional.masks import get_mask_info as get_mask_info
-from .functional.masks import visualize_mask as visualize_mask
-from .functional.sequences import pad_sequences as pad_sequences
-from .masks.given import from_array as from_array
 
 # Write a mask.
 from .masks.mask import AttentionMask as AttentionMask
 from .masks.mask import Mask as Mask
 from .masks.mask import MaskGroup as MaskGroup
-from .masks.padding import PaddingMask as PaddingMask
-from .masks.padding import is_of_tokens as is_of_tokens
 from .masks.spans import Spans as Spans
-from .registry.extensions import backend as backend
+from .arrays.indices import take as take
+from .arrays.randomness import random_bits as random_bits
+from .arrays.randomness import seed_or_new as seed_or_new
+from .arrays.randomness import threshold as threshold
 from .registry.hookspecs import hookimpl as hookimpl
+
+# Write a layer, a strategy, another kind.
+from .configs.fields import build as build
+from .configs.fields import parameters as parameters
 from .registry.item import KERAS_OPTIONS as KERAS_OPTIONS
 from .registry.item import Attention as Attention
 from .registry.item import Item as Item
@@ -96,3 +58,43 @@ from .validators import scale_range as scale_range
 from .validators import seed as seed
 from .validators import shaped as shaped
 from .validators import within as within
+
+# Arrays from elsewhere.
+from .arrays.fields import as_array as as_array
+from .arrays.fields import by_content as by_content
+from .arrays.libraries import host as host
+from .masks.given import from_array as from_array
+from .masks.padding import PaddingMask as PaddingMask
+from .masks.padding import is_of_tokens as is_of_tokens
+from .registry.extensions import backend as backend
+
+# Functions known from factories.
+from .functional.apply import apply_mask as apply_mask
+from .functional.attention import AttentionType as AttentionType
+from .functional.attention import adapt_params as adapt_params
+from .functional.attention import create_attention_from_config as create_attention_from_config
+from .functional.attention import create_attention_layer as create_attention_layer
+from .functional.attention import get_attention_info as get_attention_info
+from .functional.attention import validate_attention_config as validate_attention_config
+from .functional.masks import MaskConfig as MaskConfig
+from .functional.masks import MaskFactory as MaskFactory
+from .functional.masks import MaskType as MaskType
+from .functional.masks import combine_masks as combine_masks
+from .functional.masks import create_mask as create_mask
+from .functional.masks import get_mask_info as get_mask_info
+from .functional.masks import visualize_mask as visualize_mask
+from .functional.sequences import pad_sequences as pad_sequences
+
+# Errors.
+from .errors import BrokenPlugin as BrokenPlugin
+from .errors import ConfigError as ConfigError
+from .errors import MaskkitError as MaskkitError
+from .errors import TooLarge as TooLarge
+from .errors import UnknownName as UnknownName
+
+# Modules.
+from . import arrays as arrays
+from . import errors as errors
+from . import limits as limits
+from . import testing as testing
+from . import validators as validators

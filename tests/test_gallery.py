@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from maskkit_jepa.batch.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
 import maskkit
 from maskkit.masks.draw.svg import svg
 from maskkit.registry.catalog import entries
+from maskkit_jepa.batch.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
 
 ROOT = Path(__file__).parent.parent
 GALLERY = runpy.run_path(str(ROOT / "docs" / "gallery.py"))

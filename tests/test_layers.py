@@ -20,7 +20,7 @@ LAYERS = [
 ]
 PUBLIC = {"maskkit", "maskkit.arrays", "maskkit.errors", "maskkit.limits", "maskkit.testing", "maskkit.validators"}
 FILES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.glob("maskkit/**/*.py")}
-PLUGINS = [path for path in ROOT.glob("plugins/*/*/**/*.py") if "test" not in str(path.relative_to(ROOT / "plugins"))]
+PLUGINS = [path for path in ROOT.glob("plugins/*/*/**/*.py") if "tests" not in path.parts and path.name[:5] != "test_"]
 
 
 def imports(path: Path) -> set[str]:

@@ -41,7 +41,9 @@ class BiasPicture:
 
     def svg(self):
         height, width = self.first.shape
-        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><title>{self.item!r}</title></svg>'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><title>{self.item!r}</title></svg>'
+        )
 
     def figure(self):
         from matplotlib.figure import Figure

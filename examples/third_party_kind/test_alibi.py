@@ -1,8 +1,8 @@
 """The kind and its one item."""
 
-import maskkit
 import numpy as np
 from acme_bias import Alibi
+import maskkit
 
 
 def test_a_key_costs_its_distance():

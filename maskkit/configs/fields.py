@@ -38,8 +38,9 @@ def build(cls: type[Item], params: Mapping[str, Any]) -> Item:
                 missing.append(name)
             continue
         try:
-            values[name] = field.structure(params[name])
-            field.validate(cls, values[name])
+            value = field.structure(params[name])
+            field.validate(cls, value)
+            values[name] = value
         except ConfigError as error:
             problems += problems_of(error)
         except Exception as error:

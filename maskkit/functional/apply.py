@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from maskkit.masks.given import from_array
-from maskkit.arrays.libraries import is_array, library, namespace
 from maskkit.arrays.dtypes import dtype_name, is_floating, lowest
+from maskkit.arrays.libraries import is_array, library, namespace
 from maskkit.errors import ConfigError, did_you_mean
+from maskkit.masks.given import from_array
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.validators import is_number, shown
 

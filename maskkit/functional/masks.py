@@ -8,13 +8,13 @@ from os import PathLike, fspath
 from typing import Any, ClassVar
 
 from attrs import field, fields, frozen
-from maskkit.masks.algebra import combine
 from maskkit.api import config as build_config
 from maskkit.api import create, info, names
-from maskkit.functional.apply import apply_mask, as_mask
 from maskkit.arrays.dtypes import mask_dtype
 from maskkit.arrays.fields import by_content
 from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
+from maskkit.functional.apply import apply_mask, as_mask
+from maskkit.masks.algebra import combine
 from maskkit.masks.mask import Mask
 from maskkit.registry.loader import registry
 from maskkit.validators import shown

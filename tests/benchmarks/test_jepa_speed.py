@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import maskkit
 from maskkit_jepa.reference import allow_sample, disjoint_sample, legacy_sample
 from maskkit_jepa.reference_ijepa import ijepa_compat_sample, ijepa_sample
 from maskkit_jepa.reference_video import video_sample
-import maskkit
 
 ROUNDS = 9
 LOOPED = 32

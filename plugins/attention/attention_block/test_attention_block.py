@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_attention_block import AttentionBlock, AttentionBlockConfig
-from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
 import maskkit
+from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
 
 X = np.random.default_rng(0).normal(size=(2, 4, 3, 6)).astype("float32")
 TYPES = ("multi_head", "window", "group_query", "differential")

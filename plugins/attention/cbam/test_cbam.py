@@ -6,8 +6,8 @@ from keras import ops
 from maskkit_attention_cbam import CBAM, CBAMConfig
 from maskkit_attention_channel import ChannelAttention
 from maskkit_attention_spatial import SpatialAttention
-from maskkit_keras.testing import check_attention, golden
 import maskkit
+from maskkit_keras.testing import check_attention, golden
 
 X = np.random.default_rng(0).normal(size=(2, 4, 3, 8)).astype("float32")
 

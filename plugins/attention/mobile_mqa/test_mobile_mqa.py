@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_mobile_mqa import MobileMQA, MobileMQAConfig
-from maskkit_keras.testing import check_attention, golden, head_kernel, output_kernel
 import maskkit
+from maskkit_keras.testing import check_attention, golden, head_kernel, output_kernel
 
 X = np.random.default_rng(0).normal(size=(2, 4, 3, 6)).astype("float32")
 

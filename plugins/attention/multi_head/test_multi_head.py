@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_multi_head import MultiHead, MultiHeadAttention
-from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
 import maskkit
+from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
 
 
 def test_contract():

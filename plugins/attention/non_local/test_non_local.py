@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_non_local import NonLocal, NonLocalAttention
-from maskkit_keras.testing import check_attention, golden
 import maskkit
+from maskkit_keras.testing import check_attention, golden
 
 X = np.random.default_rng(0).normal(size=(2, 4, 3, 6)).astype("float32")
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 from maskkit_attention_reflect import Reflect, ReflectAttention
-from maskkit_keras.testing import check_attention, float64
 import maskkit
+from maskkit_keras.testing import check_attention, float64
 
 X = np.random.default_rng(0).normal(size=(2, 6, 15))
 REAL = np.arange(6) < [[4], [6]]

@@ -6,8 +6,8 @@ from keras import ops
 from maskkit_attention_multi_head import MultiHeadAttention
 from maskkit_attention_window import Window, WindowAttention
 from maskkit_attention_window._grid import Grid, relative_positions
-from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
 import maskkit
+from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
 
 RANDOM = np.random.default_rng(0)
 MAP = RANDOM.normal(size=(2, 6, 9, 6)).astype("float32")

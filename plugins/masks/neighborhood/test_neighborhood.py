@@ -56,7 +56,9 @@ def test_a_kernel_over_the_whole_grid_is_full_attention():
 
 @pytest.mark.parametrize(("height", "width"), [(4, 9), (9, 4)])
 def test_a_kernel_larger_than_the_grid_is_refused(height, width):
-    with pytest.raises(maskkit.ConfigError, match=rf"kernel_size must be at most height={height} and width={width}, got 5"):
+    with pytest.raises(
+        maskkit.ConfigError, match=rf"kernel_size must be at most height={height} and width={width}, got 5"
+    ):
         Neighborhood(height=height, width=width, kernel_size=5)
 
 

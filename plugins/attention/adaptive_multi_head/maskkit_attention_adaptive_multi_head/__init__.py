@@ -1,8 +1,8 @@
 """Adaptive multi-head: attention that sharpens itself where its weights are spread."""
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import ConfigError, at_most, hookimpl, lazy, non_negative, optional, positive, rate, seed
+from maskkit_keras import TrainableAttention
 
 
 def _sizes(config, attribute, value):

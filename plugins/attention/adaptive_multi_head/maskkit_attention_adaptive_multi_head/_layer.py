@@ -4,8 +4,8 @@ import math
 
 import keras
 from keras import ops
-from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, masked_softmax, project, widen
 from maskkit import ConfigError
+from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, masked_softmax, project, widen
 
 from . import AdaptiveMultiHead
 

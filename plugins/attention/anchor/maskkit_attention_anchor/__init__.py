@@ -1,8 +1,8 @@
 """Anchor: every token looks at the first few, the anchors, and at nothing else."""
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
+from maskkit_keras import TrainableAttention
 
 
 @frozen(kw_only=True)

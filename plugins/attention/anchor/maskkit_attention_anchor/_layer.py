@@ -2,9 +2,9 @@
 
 import keras
 from keras import ops
-from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, project
 from maskkit import ConfigError
 from maskkit.validators import is_integer, message
+from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, project
 
 from . import Anchor
 

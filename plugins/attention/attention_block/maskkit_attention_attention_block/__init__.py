@@ -3,9 +3,9 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import ConfigError, UnknownName, config, hookimpl, lazy, multiple, one_of, optional, positive, rate, seed
 from maskkit.validators import message
+from maskkit_keras import TrainableAttention
 
 _INNER = {
     "multi_head": lambda block: dict(

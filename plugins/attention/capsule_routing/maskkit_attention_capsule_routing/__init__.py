@@ -1,8 +1,8 @@
 """Capsule routing: heads and tokens agree on the scores before the softmax."""
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import hookimpl, lazy, optional, positive, rate, seed
+from maskkit_keras import TrainableAttention
 
 
 @frozen(kw_only=True)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention, initializer, keras_config, regularizer
 from maskkit import hookimpl, lazy, multiple, odd, optional, positive
+from maskkit_keras import TrainableAttention, initializer, keras_config, regularizer
 
 
 @frozen(kw_only=True)

@@ -1,8 +1,8 @@
 """Channel: a gate for every channel of a feature map, from its mean and its maximum."""
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import hookimpl, lazy, multiple, positive
+from maskkit_keras import TrainableAttention
 
 
 @frozen(kw_only=True)

@@ -3,8 +3,8 @@
 import math
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import hookimpl, lazy, non_negative, optional, positive, rate, seed
+from maskkit_keras import TrainableAttention
 
 
 @frozen(kw_only=True)

@@ -5,8 +5,8 @@ import math
 import keras
 import numpy as np
 from keras import ops
-from maskkit_keras import AttentionLayer, boolean
 from maskkit import ConfigError
+from maskkit_keras import AttentionLayer, boolean
 
 from . import FNet
 

@@ -1,8 +1,8 @@
 """Group-query: several query heads share one head of keys and values."""
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
+from maskkit_keras import TrainableAttention
 
 
 @frozen(kw_only=True)

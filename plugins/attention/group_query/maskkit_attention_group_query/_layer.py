@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
-from maskkit_keras import AttentionLayer, allowed_pairs, project, split
 from maskkit import ConfigError
+from maskkit_keras import AttentionLayer, allowed_pairs, project, split
 
 from . import GroupQuery
 

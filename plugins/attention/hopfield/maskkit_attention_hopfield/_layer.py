@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops
+from maskkit import ConfigError
 from maskkit_keras import (
     AttentionLayer,
     LayerNormalization,
@@ -12,7 +13,6 @@ from maskkit_keras import (
     token_mask,
     widen,
 )
-from maskkit import ConfigError
 
 from . import Hopfield
 

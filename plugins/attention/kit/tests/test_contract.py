@@ -1,8 +1,8 @@
 """Every installed attention layer keeps the contract."""
 
 import pytest
-from maskkit_keras.testing import CHECKS, check_config, run
 import maskkit
+from maskkit_keras.testing import CHECKS, check_config, run
 
 LAYERS = maskkit.names("attention")
 

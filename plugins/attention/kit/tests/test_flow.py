@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+import maskkit
 from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask, trace_masks
 from maskkit_keras.testing import Probe, ways
-import maskkit
 
 
 def attention_of_tokens():

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from attrs import frozen
 from keras import ops
-from maskkit_keras import MaskedAttention, MaskedEmbedding, TokenMasking
-from maskkit_keras.testing import Probe
 import maskkit
 from maskkit import Template
+from maskkit_keras import MaskedAttention, MaskedEmbedding, TokenMasking
+from maskkit_keras.testing import Probe
 
 GROUP_QUERY = {"type": "group_query", "d_model": 8, "n_head": 2, "n_kv_head": 1}
 MULTI_HEAD = {"type": "multi_head", "embed_dim": 8, "num_heads": 2}

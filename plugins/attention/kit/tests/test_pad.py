@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
-from maskkit_keras import MaskedEmbedding
 import maskkit
 from maskkit import PaddingMask, pad_sequences
 from maskkit.testing import check_plugin
+from maskkit_keras import MaskedEmbedding
 
 RAGGED = [[1, 2, 3], [4, 5], [], [1, 4, 8, 19]]
 

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+import maskkit
+from maskkit import Attention, ConfigError
 from maskkit_keras import (
     AttentionLayer,
     Dropout,
@@ -22,8 +24,6 @@ from maskkit_keras import (
     project,
     rms_norm,
 )
-import maskkit
-from maskkit import Attention, ConfigError
 
 
 def numbers(x):

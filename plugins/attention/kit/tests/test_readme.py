@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from maskkit_keras.testing import check_attention
 import maskkit
+from maskkit_keras.testing import check_attention
 
 README = Path(__file__).parents[1] / "README.md"
 

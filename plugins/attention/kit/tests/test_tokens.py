@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask
 import maskkit
+from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask
 
 TOKENS = np.array([[1, 2, 3, 0], [4, 5, 0, 0], [1, 4, 8, 19]])
 

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from maskkit_keras import MaskedAttention, MaskedEmbedding, TokenMasking, trace_masks
 import maskkit
+from maskkit_keras import MaskedAttention, MaskedEmbedding, TokenMasking, trace_masks
 
 TOKENS = np.array([[1, 2, 0], [3, 0, 0]])
 

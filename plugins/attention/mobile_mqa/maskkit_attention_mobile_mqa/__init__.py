@@ -3,8 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention, initializer, keras_config
 from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
+from maskkit_keras import TrainableAttention, initializer, keras_config
 
 
 @frozen(kw_only=True)

@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
-from maskkit_keras import AttentionLayer, BatchNormalization, allowed_pairs, allowed_pixels, project
 from maskkit import ConfigError
+from maskkit_keras import AttentionLayer, BatchNormalization, allowed_pairs, allowed_pixels, project
 
 from . import MobileMQAConfig
 

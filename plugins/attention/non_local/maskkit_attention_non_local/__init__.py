@@ -3,9 +3,9 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention, initializer, keras_config
 from maskkit import hookimpl, lazy, one_of, optional, positive, seed
 from maskkit.validators import Rule
+from maskkit_keras import TrainableAttention, initializer, keras_config
 
 _channels = Rule(
     "must be positive, or -1 for as many as the input has", lambda value: value > 0 or value == -1, number=True

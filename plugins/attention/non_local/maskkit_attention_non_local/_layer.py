@@ -2,6 +2,8 @@
 
 import keras
 from keras import ops
+from maskkit import ConfigError
+from maskkit.validators import message
 from maskkit_keras import (
     AttentionLayer,
     BatchNormalization,
@@ -11,8 +13,6 @@ from maskkit_keras import (
     project,
     widen,
 )
-from maskkit import ConfigError
-from maskkit.validators import message
 
 from . import NonLocal
 

@@ -1,8 +1,8 @@
 """Perceiver: queries of their own read an input of any length and width."""
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
+from maskkit_keras import TrainableAttention
 
 
 @frozen(kw_only=True)

@@ -1,8 +1,8 @@
 """The Keras layer of Perceiver's cross-attention."""
 
 import keras
-from maskkit_keras import AttentionLayer, LayerNormalization, allowed_pairs, project
 from maskkit import ConfigError
+from maskkit_keras import AttentionLayer, LayerNormalization, allowed_pairs, project
 
 from . import Perceiver
 

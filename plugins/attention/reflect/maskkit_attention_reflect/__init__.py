@@ -3,8 +3,8 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit_keras import initializer, keras_config, regularizer
 from maskkit import Attention, hookimpl, lazy
+from maskkit_keras import initializer, keras_config, regularizer
 
 
 @frozen(kw_only=True)

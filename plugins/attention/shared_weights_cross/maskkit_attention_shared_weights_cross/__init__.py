@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import hookimpl, lazy, multiple, optional, positive, rate, seed
 from maskkit.validators import Rule, is_integer
+from maskkit_keras import TrainableAttention
 
 
 def _are_sizes(value):

@@ -2,9 +2,9 @@
 
 import keras
 from keras import ops
-from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, boolean, project
 from maskkit import ConfigError
 from maskkit.validators import message
+from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, boolean, project
 
 from . import SharedWeightsCross, group_sizes
 

@@ -1,8 +1,8 @@
 """Spatial: a gate for every pixel of a feature map, from the mean and the maximum of its channels."""
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import hookimpl, lazy, odd
+from maskkit_keras import TrainableAttention
 
 
 @frozen(kw_only=True)

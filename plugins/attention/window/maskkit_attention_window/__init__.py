@@ -1,9 +1,9 @@
 """Window: attention inside the windows of a feature map, with a learned bias for relative positions."""
 
 from attrs import field, frozen
-from maskkit_keras import TrainableAttention
 from maskkit import ConfigError, hookimpl, lazy, multiple, non_negative, optional, positive, rate, seed
 from maskkit.validators import Rule, is_integer, message
+from maskkit_keras import TrainableAttention
 
 _sides = Rule(
     "must be positive, one number of pixels or a pair (height, width)",

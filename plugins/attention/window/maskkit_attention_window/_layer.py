@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops
+from maskkit import ConfigError
 from maskkit_keras import (
     AttentionLayer,
     allowed_pairs,
@@ -10,7 +11,6 @@ from maskkit_keras import (
     masked_softmax,
     project,
 )
-from maskkit import ConfigError
 
 from . import Window
 from ._grid import Grid, by_row, relative_positions

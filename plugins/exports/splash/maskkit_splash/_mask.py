@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask
-from maskkit import ConfigError
-from maskkit import AttentionMask
+from maskkit import AttentionMask, ConfigError
 
 
 @frozen

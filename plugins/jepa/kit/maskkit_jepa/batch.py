@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from attrs import evolve, field, frozen
-from maskkit.registry.extensions import backend as find_backend
 from maskkit.errors import ConfigError
+from maskkit.registry.extensions import backend as find_backend
 from maskkit_jepa.counter import Array, Bits, Bools
 from maskkit_jepa.grid import Grid
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 from maskkit.errors import ConfigError
-from maskkit_jepa.batch import MaskBatch
 from maskkit.validators import is_integer
+from maskkit_jepa.batch import MaskBatch
 
 STYLES = ("masks", "ijepa")
 

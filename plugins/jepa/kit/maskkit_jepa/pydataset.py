@@ -14,8 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 from maskkit.errors import ConfigError
-from maskkit_jepa.counter import Ints
 from maskkit.validators import is_integer
+from maskkit_jepa.counter import Ints
 
 
 class MaskedPyDataset(keras.utils.PyDataset):  # type: ignore[misc]

@@ -10,10 +10,10 @@ import numpy as np
 from maskkit.configs.fields import build
 from maskkit.errors import ConfigError, did_you_mean
 from maskkit.registry.item import Strategy
+from maskkit.validators import is_integer
 from maskkit_jepa.batch import concatenate
 from maskkit_jepa.counter import Array, Bits
 from maskkit_jepa.counter import keys as sample_keys
-from maskkit.validators import is_integer
 
 _CHUNK = 2048
 """Samples that are drawn at a time: larger batches fall out of the processor's cache."""

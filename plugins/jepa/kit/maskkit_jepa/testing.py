@@ -23,9 +23,9 @@ import numpy as np
 from maskkit import configs
 from maskkit.errors import ConfigError
 from maskkit.registry.item import Strategy
+from maskkit.testing import check_light_import, check_parameters, check_round_trip
 from maskkit_jepa.batch import MaskBatch
 from maskkit_jepa.sampler import Sampler
-from maskkit.testing import check_light_import, check_parameters, check_round_trip
 
 _IDS = np.array([7, 0, 3, 12345678901, 4, 2, 1, 9])
 

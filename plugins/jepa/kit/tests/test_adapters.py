@@ -9,9 +9,9 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 import maskkit
 from maskkit import ConfigError
+from maskkit_jepa import MaskBatch, keys
 from maskkit_jepa.timm import KeepTokens, encode_context
 from maskkit_jepa.transformers_vision import bool_masked_pos, vit_mae_noise, vjepa2_masks
-from maskkit_jepa import MaskBatch, keys
 
 IMAGE, PATCH, BATCH = 48, 8, 5
 TOKENS = (IMAGE // PATCH) ** 2

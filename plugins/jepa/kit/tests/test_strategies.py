@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 import maskkit
+from maskkit.registry.loader import registry
 from maskkit_jepa import Sampler
 from maskkit_jepa.testing import batches, check_promises, check_strategy, same
-from maskkit.registry.loader import registry
 
 NAMES = maskkit.names("strategy")
 
