@@ -79,7 +79,7 @@ def read_target(target: str) -> Any:
     found = _stdin() if target == "-" else tree(target)
     if not isinstance(found, Mapping) or "type" not in found:
         return found
-    offered = [name for name in registry.full_names() if name.partition(".")[2] == found["type"]]
+    offered = registry.offered_as(found["type"])
     if len(offered) < 2:
         return found
     drawn = [name for name in offered if not registry.kind(name.partition(".")[0]).base.no_picture]

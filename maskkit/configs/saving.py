@@ -24,8 +24,8 @@ def to_dict(obj: Item, /) -> dict[str, Any]:
         raise ConfigError(f"to_dict takes a mask or a config, got {type(obj).__name__}")
     if isinstance(obj, Pattern) and (saved := obj.saved(plain)) is not None:
         return saved
-    same = [full for full in registry.full_names() if full.partition(".")[2] == obj.name]
-    return {"type": obj.name if len(same) == 1 else f"{obj.kind}.{obj.name}", **fields_of(obj)}
+    name = obj.name if len(registry.offered_as(obj.name)) == 1 else f"{obj.kind}.{obj.name}"
+    return {"type": name, **fields_of(obj)}
 
 
 def fields_of(item: Item) -> dict[str, Any]:

@@ -81,6 +81,10 @@ class Registry:
             )
         raise self._unknown(name, kind, candidates)
 
+    def offered_as(self, name: str) -> list[str]:
+        """The full names that a short name may stand for."""
+        return [full_name for kind in self.kinds if self._has(full_name := f"{kind}.{name}")]
+
     def _has(self, full_name: str) -> bool:
         return full_name in self._registered or bool(self.claims(full_name))
 
