@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
-from maskkit.arrays.indices import maximum
 from maskkit.arrays.randomness import seed_or_new
 from maskkit.configs.expressions import tree as read_expression
 from maskkit.configs.fields import parameters
@@ -24,9 +22,6 @@ from maskkit.validators import shown
 
 SIZES = ("seq_len", "height", "width")
 """Parameters that a template may leave open."""
-
-_ANY = 2**30
-"""Stands for a length that is a tensor, until the tensor takes its place."""
 
 
 @frozen
@@ -78,7 +73,7 @@ class Template:
             ConfigError: a mask whose lengths are not open has others, or it has no queries and keys.
         """
         keys = queries if keys is None else keys
-        mask = _bound(self, (("seq_len", max(queries, keys)),))
+        mask = self.sized(seq_len=max(queries, keys))
         if is_of_tokens(mask) and mask.shape[-1] == keys:
             return mask
         if not isinstance(mask, AttentionMask):
@@ -92,38 +87,13 @@ class Template:
             )
         return mask
 
-    def bind_map(self, height: int, width: int) -> Mask:
-        """The mask of a feature map: of its pixels (height, width), or of pairs of them (height * width, the same)."""
-        mask = _bound(self, (("seq_len", height * width), ("height", height), ("width", width)))
-        if mask.shape[-2:] not in ((height, width), (height * width, height * width)):
-            raise ConfigError(f"{mask!r} of shape {mask.shape} is no mask of a map of {height} x {width} pixels")
-        return mask
-
-    def allowed_on(self, arange: Callable[[Any], Any], queries: Any, keys: Any) -> Any:
-        """What is allowed where lengths are tensors: the predicate itself, on index tensors.
-
-        Args:
-            arange: makes the integers 0..n-1 of a library.
-            queries: how many there are, a scalar of that library and of the dtype that `arange` gives.
-            keys: likewise.
-
-        Returns:
-            Booleans that broadcast to ([batch,] queries, keys).
-        """
-        mask = _bound(self, (("seq_len", _ANY),))
-        if not self.open:
-            return mask.allowed("keras")
-        if not isinstance(mask, AttentionMask):
-            raise ConfigError(f"{mask!r} is no mask of queries and keys")
-        index = [arange(queries)[:, None], arange(keys)[None, :]]
-        if len(mask.shape) == 3:
-            index = [arange(mask.shape[0])[:, None, None], *(i[None] for i in index)]
-        return _with_length(mask, maximum(queries, keys)).allows(*index)
+    def sized(self, **sizes: int) -> Mask:
+        """The mask with these of `SIZES` where it left them open; equal templates and sizes give one mask."""
+        return _bound(self, tuple(sorted(sizes.items())))
 
 
 @lru_cache(maxsize=256)
 def _bound(template: Template, sizes: tuple[tuple[str, int], ...]) -> Mask:
-    """Equal templates and sizes give one mask, whoever asks."""
     mask: Mask = config(changed(template.tree(), lambda node: _filled(node, dict(sizes))), kind="mask")
     return mask
 
@@ -176,31 +146,3 @@ def _filled(node: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]
     cls = registry.find(node["type"], "mask")
     own, fields = _own(cls, node), parameters(cls)
     return {**node, **{name: size for name, size in sizes.items() if name in fields and name not in own}}
-
-
-def _with_length(mask: Any, length: Any) -> Any:
-    """The mask with a tensor as its length, of which only the predicate is asked."""
-    if mask.parts:
-        return mask.with_parts(tuple(_with_length(part, length) for part in mask.parts))
-    if getattr(mask, "seq_len", None) != _ANY:
-        raise ConfigError(f"{mask!r} has a length of its own, and so needs one that is known: keras.Input((128,))")
-    if any(not attribute.init for attribute in mask.__attrs_attrs__):
-        raise ConfigError(f"a {mask.name} mask makes tables of its length, which must be known: keras.Input((128,))")
-    return _OfLength(mask, length)
-
-
-class _OfLength:
-    """The predicate of a mask whose length is a tensor, with the shape that it had before."""
-
-    def __init__(self, mask: Mask, length: Any) -> None:
-        self.mask = copy.copy(mask)
-        object.__setattr__(self.mask, "seq_len", length)  # as it is: a validator would look at its value
-        self.shape = mask.shape
-
-    def allows(self, *index: Any) -> Any:
-        try:
-            return self.mask.allows(*index)
-        except TypeError as error:  # as TensorFlow says it
-            raise ConfigError(
-                f"a {self.mask.name} mask counts up to its length in Python, which must be known: keras.Input((128,))"
-            ) from error

@@ -13,6 +13,7 @@ from keras import ops
 from maskkit import Attention, ConfigError, Mask, Template, read_section, to_dict
 from maskkit_keras.layer import AttentionLayer
 from maskkit_keras.masks import boolean, pixel_mask, with_batch
+from maskkit_keras.templates import allowed_of_unknown, bind_map
 
 
 def _template(mask: Any) -> Template:
@@ -166,7 +167,7 @@ class MaskedAttention(AttentionLayer):
     def _allowed_pixels(self, size: tuple[Any, Any], attention_mask: Any) -> Any:
         if not all(isinstance(axis, int) for axis in size):
             raise ConfigError(f"{type(self).__name__} {self.name!r} needs maps of known height and width, got {size}")
-        bound = self.config.mask.bind_map(*size)
+        bound = bind_map(self.config.mask, *size)
         if attention_mask is None:
             return bound
         if bound.shape[-2:] != tuple(size):
@@ -175,11 +176,8 @@ class MaskedAttention(AttentionLayer):
 
     def _on_indices(self, inputs: list[Any]) -> Any:
         """For lengths that only the running graph knows."""
-        dtype = "int32" if keras.backend.backend() == "jax" else "int64"
         queries, keys = ops.shape(inputs[0])[1], ops.shape(inputs[min(1, len(inputs) - 1)])[1]
-        if keras.backend.backend() == "tensorflow":
-            queries, keys = ops.cast(queries, dtype), ops.cast(keys, dtype)
-        allowed = self.config.mask.allowed_on(lambda size: ops.arange(size, dtype=dtype), queries, keys)
+        allowed = allowed_of_unknown(self.config.mask, queries, keys)
         return allowed if len(allowed.shape) == 3 else allowed[None]
 
 
