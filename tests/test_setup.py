@@ -19,11 +19,12 @@ def project(folder: Path) -> dict:
     return tomllib.loads((folder / "pyproject.toml").read_text())["project"]
 
 
-def test_requirements_list_every_plugin():
+@pytest.mark.parametrize("name", ["plugins.txt", "layers.txt"])
+def test_requirements_list_every_plugin(name):
     spec = importlib.util.spec_from_file_location("write", ROOT / "requirements/write.py")
     write = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(write)
-    assert (ROOT / "requirements/plugins.txt").read_text() == write.text(), "run: make requirements"
+    assert (ROOT / "requirements" / name).read_text() == write.text(name), "run: make requirements"
 
 
 @pytest.mark.parametrize("folder", ITEMS, ids=lambda p: f"{p.parent.name}/{p.name}")
@@ -42,7 +43,7 @@ def test_every_kit_form_and_integration_has_the_same_shape(folder):
     module = name.replace("-", "_")
     [source] = [path for path in (folder / f"{module}.py", folder / module / "__init__.py") if path.exists()]
     assert project(folder)["name"] == name
-    assert source.read_text().splitlines()[0] == f'"""{project(folder)["description"]}."""'
+    assert source.read_text().splitlines()[0].removesuffix('"""') == f'"""{project(folder)["description"]}.'
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda p: f"{p.parent.name}/{p.name}")

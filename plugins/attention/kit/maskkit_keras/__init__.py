@@ -1,4 +1,4 @@
-"""maskkit_keras: what attention layers on Keras 3 share, ours and third parties'.
+"""What attention layers on Keras share: kernels, masks on their way, dropout, serialization, tests.
 
 Every name is imported when it is first used: `import maskkit_keras` loads no Keras. `__init__.pyi` lists them.
 """
