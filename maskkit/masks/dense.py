@@ -49,6 +49,8 @@ def paint(out: npt.NDArray[Any], spans: Spans, value: Any) -> None:
     """Write `value` wherever the spans allow, into an array (..., rows, keys)."""
     for lead in np.ndindex(*spans.shape[:-1]):
         plane, lo, hi = out[lead], *(ends[(slice(None), *lead)] for ends in (spans.lo, spans.hi))
+        if not plane.size:
+            continue
         differs = ((lo[:, 1:] != lo[:, :-1]) | (hi[:, 1:] != hi[:, :-1])).any(axis=0)
         first = np.append(0, np.flatnonzero(differs) + 1)
         rows = zip(first.tolist(), [*first[1:].tolist(), len(plane)], lo[:, first].T, hi[:, first].T, strict=True)

@@ -106,7 +106,7 @@ def test_views_are_lazy_and_cheap():
 
 def test_views_of_views_are_one_view(causal):
     assert causal[2:, :][1:, ::2] == causal[3:, ::2]
-    assert causal[::-1, :][::-1, :].axes == ((0, 1, 8), (0, 1, 8))
+    assert causal[::-1, :][::-1, :].slices == ((0, 1, 8), (0, 1, 8))
     assert causal[:, :] is causal
     assert causal[...] is causal
 

@@ -1,18 +1,10 @@
 """Exports, each against the framework itself."""
 
-import copy
 import itertools
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from jax.experimental.pallas.ops.tpu.splash_attention import (
-    splash_attention_kernel,
-    splash_attention_mask,
-    splash_attention_mask_info,
-)
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 import maskkit
 from maskkit.masks.exports.fits import NoFit
@@ -197,153 +189,9 @@ def test_windows_mean_what_flash_attention_means():
         np.testing.assert_array_equal(mask, expected)
 
 
-# -- splash -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("expression", ["causal", "sliding_window(window_size=100)", "sink(window_size=70)"])
-def test_splash_reads_the_same_blocks(expression):
-    """What splash attention prepares from our object is what it prepares from the dense array."""
-    mask = maskkit.parse(expression, seq_len=512)
-    ours, dense = mask.export("splash"), splash_attention_mask.NumpyMask(np.asarray(mask))
-    assert ours == mask.export("splash")
-    assert hash(ours) == hash(mask.export("splash"))
-    infos = [
-        splash_attention_mask_info._process_mask(
-            splash_attention_mask.MultiHeadMask([one]), (128, 128), is_dkv=False, head_shards=1, q_seq_shards=1
-        )[0]
-        for one in (ours, dense)
-    ]
-    for name in ("data_next", "mask_next", "block_mask", "partial_mask_blocks"):
-        np.testing.assert_array_equal(getattr(infos[0], name), getattr(infos[1], name), err_msg=name)
-
-
-def test_splash_attention_runs_with_it():
-    """In interpret mode, for there is no TPU here."""
-    mask = maskkit.create("sliding_window", seq_len=256, window_size=50)
-    heads = splash_attention_mask.MultiHeadMask([mask.export("splash")] * 2)
-    attend = splash_attention_kernel.make_splash_mha(heads, head_shards=1, q_seq_shards=1, interpret=True)
-    query, key, value = np.random.default_rng(0).normal(size=(3, 2, 256, 128)).astype(np.float32)
-    out = attend(jnp.asarray(query), jnp.asarray(key), jnp.asarray(value))
-    scores = np.where(mask, query @ key.transpose(0, 2, 1), -np.inf)
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    expected = weights / weights.sum(-1, keepdims=True) @ value
-    np.testing.assert_allclose(np.asarray(jax.device_get(out)), expected, atol=2e-3)
-
-
-def test_splash_refuses_what_it_leaves_undefined():
-    mask = maskkit.parse("causal & ~banded(band_width=3)", seq_len=16)
-    with pytest.raises(maskkit.ConfigError, match="2 rows that allow nothing"):
-        mask.export("splash")
+# -- names ----------------------------------------------------------------------------------------------------------
 
 
 def test_unknown_forms_are_refused():
     with pytest.raises(maskkit.ConfigError, match=r"unknown form 'splsh'.*did you mean 'splash'"):
         maskkit.create("causal", seq_len=4).export("splsh")
-
-
-# -- transformers -----------------------------------------------------------------------------------------------------
-
-SIZES = dict(
-    vocab_size=50,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=128,
-)
-
-
-@pytest.fixture(scope="module")
-def tokens():
-    ids = torch.randint(0, 50, (2, 40), generator=torch.Generator().manual_seed(0))
-    real = torch.ones(2, 40, dtype=torch.long)
-    real[1, 30:] = 0
-    return ids, real
-
-
-@pytest.fixture(scope="module")
-def llama():
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**SIZES)).eval()
-
-
-@pytest.fixture
-def static_shapes():
-    """Torch 2.13 miscompiles FlexAttention for the CPU when many sizes are unknown; here each is compiled alone."""
-    torch._dynamo.reset()
-    with torch._dynamo.config.patch(automatic_dynamic_shapes=False):
-        yield
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("static_shapes")
-@pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex"])
-@torch.no_grad()
-def test_a_decoder_under_our_causal_mask_is_the_decoder(llama, tokens, implementation):
-    """Logits of a small random Llama equal those under its own mask, with and without padding."""
-    from maskkit_transformers import use_mask
-
-    ids, real = tokens
-    model = use_mask(copy.deepcopy(llama), "causal", implementation)
-    torch.testing.assert_close(model(ids).logits, llama(ids).logits, atol=1e-6, rtol=1e-5)
-    ours, theirs = (m(ids, attention_mask=real).logits[real.bool()] for m in (model, llama))
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("static_shapes")
-@pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex"])
-@torch.no_grad()
-def test_a_sliding_window_is_the_models_own(tokens, implementation, tmp_path):
-    from transformers import MistralConfig, MistralForCausalLM
-    from maskkit_transformers import use_mask
-
-    torch.manual_seed(0)
-    mistral = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=7)).eval()
-    template = {"type": "sliding_window", "window_size": 7}
-    model = use_mask(copy.deepcopy(mistral), template, implementation)
-    torch.testing.assert_close(model(tokens[0]).logits, mistral(tokens[0]).logits, atol=1e-6, rtol=1e-5)
-    model.config.save_pretrained(tmp_path)
-    assert MistralConfig.from_pretrained(tmp_path).maskkit_mask == template
-
-
-@pytest.mark.filterwarnings("ignore")
-@torch.no_grad()
-def test_generation_with_a_kv_cache_uses_the_rows_at_hand(llama, tokens):
-    from maskkit_transformers import use_mask
-
-    options = dict(max_new_tokens=8, do_sample=False, pad_token_id=0)
-    model = use_mask(copy.deepcopy(llama), "causal")
-    prompt = tokens[0][:1, :5]
-    assert torch.equal(model.generate(prompt, **options), llama.generate(prompt, **options))
-
-
-@torch.no_grad()
-def test_the_mask_is_obeyed(llama, tokens):
-    """Under a window of two, a token three layers of two windows away cannot be felt."""
-    from maskkit_transformers import use_mask
-
-    model = use_mask(copy.deepcopy(llama), {"type": "sliding_window", "window_size": 2})
-    ids = tokens[0][:1].clone()
-    before = model(ids).logits
-    ids[0, 0] = (ids[0, 0] + 1) % 50
-    after = model(ids).logits
-    assert not torch.equal(before[0, 2], after[0, 2])
-    assert torch.equal(before[0, 3:], after[0, 3:])
-
-
-def test_bad_templates_are_refused_at_once(llama):
-    from maskkit_transformers import use_mask
-
-    for template, words in (
-        ({"type": "sliding_window"}, "window_size required"),
-        ("causl", "did you mean 'causal'"),
-        ({"type": "global_local", "sliding_window": 3}, "does not give one mask"),
-    ):
-        with pytest.raises(maskkit.ConfigError, match=words):
-            use_mask(llama, template)
-    with pytest.raises(maskkit.ConfigError, match="implementation must be one of 'eager', 'sdpa', 'flex', got 'flash'"):
-        use_mask(llama, "causal", "flash")

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from maskkit import Spans
-from maskkit.masks.dense import paint
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 14))
 pairs = shapes.flatmap(lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape)))
@@ -138,76 +137,3 @@ def test_counts_and_rows():
 def test_spans_do_not_combine_with_other_things():
     with pytest.raises(TypeError):
         Spans.interval(0, 1) | 3
-
-
-@pytest.mark.parametrize("step", [0, 1, 2])
-def test_equal_intervals_side_by_side_are_painted_as_many(step):
-    """Over more rows than are painted at once, and between intervals that are none of them."""
-    rows, limit = np.arange(3000), 9000
-    parts = [Spans.interval(rows * step + 7 * i, rows * step + 7 * i + 3) for i in (0, 1, 2, 5)]
-    spans = Spans.union([*parts, Spans.interval(rows * 0 + 8000, rows + 8001)]).within(limit)
-    out = np.zeros((3000, limit), np.bool_)
-    paint(out, spans, True)
-    assert np.array_equal(out, spans.contains(np.arange(limit)[:, None]).T)
-
-
-@given(shapes.flatmap(lambda shape: arrays(bool, shape)), st.booleans(), st.booleans())
-def test_any_sets_or_their_complements_are_painted_and_nothing_else(allowed, complement, cleared):
-    """Into zeros, and into memory that holds something else."""
-    out = np.full(allowed.shape, 0.0 if cleared else 7.0)
-    paint(out, Spans.from_bool(allowed), 2.0, complement, cleared)
-    np.testing.assert_array_equal(out, np.where(allowed != complement, 2.0, 0.0))
-
-
-@pytest.fixture(params=[(64, 2**21, 2**18), (2, 1, 1)], ids=["usual tiles", "tiles of two rows, every gap left out"])
-def tiles(request, monkeypatch):
-    for name, value in zip(("_TILE", "_TILE_BYTES", "_GAP_BYTES"), request.param, strict=True):
-        monkeypatch.setattr(f"maskkit.masks.dense.{name}", value)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(st.tuples(*[st.integers(0, 9)] * 2, *[st.integers(-2, 3)] * 2), min_size=1, max_size=5),
-    st.integers(1, 9),
-    st.integers(0, 4),
-    st.booleans(),
-    st.booleans(),
-)
-def test_intervals_that_turn_are_painted_where_they_are(tiles, bands, rows, distance, complement, cleared):
-    """Bands of rows whose intervals move by steps of their own, and a second one some keys further right."""
-    i = np.arange(rows)
-    lo = np.concatenate([lo + i * step for lo, _, step, _ in bands])
-    hi = np.concatenate([lo + size + i * (step + growth) for lo, size, step, growth in bands])
-    spans = Spans.union([Spans.interval(lo, hi), Spans.interval(hi + distance, hi + distance + hi - lo)]).within(30)
-    out = np.full((len(lo), 30), not cleared)
-    paint(out, spans, True, complement, cleared)
-    np.testing.assert_array_equal(out, dense(spans) != complement)
-
-
-@pytest.mark.parametrize("cleared", [True, False])
-@pytest.mark.parametrize("complement", [True, False])
-@pytest.mark.parametrize("gap", [3, 5000])
-def test_rows_that_are_one_row_moved(gap, complement, cleared):
-    """Whether a gap in it is smaller than a page or not."""
-    place = np.random.default_rng(0).permutation(300)
-    spans = Spans.union([Spans.interval(place + i, place + i + 2) for i in (0, 2 + gap, 9 + gap)]).within(6000)
-    out = np.full((300, 6000), not cleared)
-    paint(out, spans, True, complement, cleared)
-    np.testing.assert_array_equal(out, complement != spans.contains(np.arange(6000)[:, None]).T)
-
-
-@pytest.mark.parametrize("cleared", [True, False])
-@pytest.mark.parametrize("complement", [True, False])
-@pytest.mark.parametrize(("unit", "dtype"), [(1, bool), (4, bool), (3, np.float16), (4, np.int32)])
-def test_rows_that_are_mostly_the_one_before(unit, dtype, complement, cleared):
-    """Bands of 1 to 90 rows, in blocks of so many keys; every band is written in pieces of several rows."""
-    random = np.random.default_rng(unit)
-    allowed = np.repeat(random.random((9, 20)) < 0.3, [40, 1, 90, 33, 64, 17, 2, 80, 50], axis=0).repeat(unit, axis=1)
-    out = np.full(allowed.shape, 0 if cleared else 1, dtype)
-    paint(out, Spans.from_bool(allowed), out.dtype.type(1), complement, cleared)
-    np.testing.assert_array_equal(out, allowed != complement)
-
-
-@pytest.mark.parametrize("shape", [(0, 5), (3, 0), (2, 0, 4)])
-def test_arrays_without_cells_are_painted_too(shape):
-    paint(np.zeros(shape, np.bool_), Spans.nothing(shape[:-1], shape[-1]), True)

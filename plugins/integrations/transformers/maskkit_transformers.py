@@ -1,4 +1,4 @@
-"""Hugging Face transformers: a mask from a plain config as the attention mask of any model.
+"""Transformers: a mask from a plain config as the attention mask of a Hugging Face model.
 
     from maskkit_transformers import use_mask
 
@@ -12,10 +12,9 @@ saved with it.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,13 +22,11 @@ from attrs import field, frozen
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from maskkit.api import create, parse
-from maskkit.arrays import by_content, host, take
-from maskkit.errors import ConfigError
-from maskkit.masks.mask import AttentionMask
-from maskkit.masks.spans import Spans
+from maskkit import AttentionMask, ConfigError, Spans, Template, by_content, host, take
 
 IMPLEMENTATIONS = ("eager", "sdpa", "flex")
+_TRIED = 8
+"""A length at which a template is bound for a try, to find out at once what is wrong with it."""
 
 
 def use_mask(model: Any, template: str | Mapping[str, Any], implementation: str = "sdpa") -> Any:
@@ -41,16 +38,20 @@ def use_mask(model: Any, template: str | Mapping[str, Any], implementation: str 
         implementation: "eager", "sdpa" or "flex"; which attention runs under the mask.
 
     Raises:
-        ConfigError: the template does not give a mask, or the implementation is none of the three.
+        ConfigError: the template does not give one mask of any number of tokens, or the implementation is none of the
+            three.
     """
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(
             f"implementation must be one of {', '.join(map(repr, IMPLEMENTATIONS))}, got {implementation!r}"
         )
-    saved = json.dumps(template)
-    _bound(saved, 8)  # what is wrong with the template is said here, not in the first forward pass
+    mask = Template.of(template)
+    if mask.open != ("seq_len",):
+        sizes = "no length" if not mask.open else f"{' and '.join(mask.open)}, which a text has not"
+        raise ConfigError(f"{template!r} leaves {sizes} open; a model needs a mask whose seq_len is open, and no more")
+    mask.bind(_TRIED)
     register()
-    model.config.maskkit_mask = template
+    model.config.maskkit_mask = mask.tree()
     model.set_attn_implementation(f"maskkit_{implementation}")
     return model
 
@@ -62,16 +63,6 @@ def register() -> None:
     for name in IMPLEMENTATIONS:
         AttentionInterface.register(f"maskkit_{name}", attention[name])
         AttentionMaskInterface.register(f"maskkit_{name}", masks[name])
-
-
-@lru_cache(maxsize=64)
-def _bound(template: str, length: int) -> AttentionMask:
-    """The mask of a template at a length."""
-    tree = json.loads(template)
-    mask = parse(tree, seq_len=length) if isinstance(tree, str) else create(tree, kind="mask", seq_len=length)
-    if not isinstance(mask, AttentionMask) or mask.shape != (length, length):
-        raise ConfigError(f"{tree!r} does not give one mask of (seq_len, seq_len)")
-    return mask
 
 
 @frozen(kw_only=True)
@@ -88,11 +79,18 @@ class _RealKeys(AttentionMask):
         return (batch, self.queries, keys)
 
     def allows(self, b: Any, q: Any, k: Any) -> Any:
-        return take(self.real, b, k)
+        return take(self.real, b, k) & (q >= 0)
 
-    def spans(self, b: Any, q: Any) -> Spans | None:
-        real = host(self.real)
-        return None if real is None else Spans.same_keys(real[b], q >= 0)
+    @cached_property
+    def _runs(self) -> Spans:
+        return Spans.from_bool(host(self.real))
+
+    @property
+    def intervals(self) -> int:
+        return len(self._runs)
+
+    def spans(self, b: Any, q: Any) -> Spans:
+        return self._runs.take(b).only(q >= 0)
 
 
 def _mask(
@@ -110,8 +108,9 @@ def _mask(
     """
     q_offset, kv_offset = int(q_offset), int(kv_offset)
     length = max(kv_offset + kv_length, q_offset + q_length)
-    whole = _bound(json.dumps(config.maskkit_mask), length)
-    mask = whole[q_offset : q_offset + q_length, kv_offset : kv_offset + kv_length]
+    mask = Template.of(config.maskkit_mask).bind(length)[
+        q_offset : q_offset + q_length, kv_offset : kv_offset + kv_length
+    ]
     if attention_mask is None:
         return mask
     real = attention_mask[:, kv_offset : kv_offset + kv_length].bool()
