@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 import maskkit
-from maskkit_jepa.reference import allow_sample, disjoint_sample, legacy_sample
-from maskkit_jepa.reference_ijepa import ijepa_compat_sample, ijepa_sample
-from maskkit_jepa.reference_video import video_sample
+from maskkit_jepa.testing.reference import allow_sample, disjoint_sample, legacy_sample
+from maskkit_jepa.testing.reference_ijepa import ijepa_compat_sample, ijepa_sample
+from maskkit_jepa.testing.reference_video import video_sample
 
 ROUNDS = 9
 LOOPED = 32

@@ -108,9 +108,8 @@ def _mask(
     """
     q_offset, kv_offset = int(q_offset), int(kv_offset)
     length = max(kv_offset + kv_length, q_offset + q_length)
-    mask = Template.of(config.maskkit_mask).bind(length)[
-        q_offset : q_offset + q_length, kv_offset : kv_offset + kv_length
-    ]
+    whole = Template.of(config.maskkit_mask).bind(length)
+    mask = whole[q_offset : q_offset + q_length, kv_offset : kv_offset + kv_length]
     if attention_mask is None:
         return mask
     real = attention_mask[:, kv_offset : kv_offset + kv_length].bool()

@@ -8,9 +8,9 @@ import torch
 from maskkit_jepa_ijepa import IJepa
 import maskkit
 from maskkit import ConfigError
-from maskkit_jepa.reference_ijepa import ijepa_compat_sample, ijepa_sample
-from maskkit_jepa.sizes import sizes_inside
+from maskkit_jepa.blocks.sizes import sizes_inside
 from maskkit_jepa.testing import check_strategy, same, wilson_hilferty
+from maskkit_jepa.testing.reference_ijepa import ijepa_compat_sample, ijepa_sample
 
 
 def test_contract():

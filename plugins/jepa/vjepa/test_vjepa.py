@@ -6,8 +6,8 @@ import torch
 from maskkit_jepa_vjepa import VJepa
 import maskkit
 from maskkit import ConfigError
-from maskkit_jepa.reference_video import video_sample
 from maskkit_jepa.testing import check_strategy, wilson_hilferty
+from maskkit_jepa.testing.reference_video import video_sample
 
 SMALL = dict(num_frames=8, input_size=64, patch_size=16)  # 4 x 4 x 4 tokens
 

@@ -3,12 +3,12 @@
 from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit import Strategy, hookimpl, positive, ratio_range, seed, seed_or_new
-from maskkit_jepa import BlockWise, exact_count, image_grid, image_size, open_ratio
+from maskkit import hookimpl, positive, ratio_range
+from maskkit_jepa import BlockWise, ImageStrategy, exact_count, open_ratio
 
 
 @frozen(kw_only=True)
-class BeitBlock(Strategy):
+class BeitBlock(ImageStrategy):
     """Blocks are set down over each other until a share of the patches is masked, which is predicted from the others.
 
     Every image has exactly the same number of targets: the share of the patches rounded to the nearest number. A block
@@ -18,12 +18,9 @@ class BeitBlock(Strategy):
     a third of the images.
 
     Attributes:
-        input_size: side of the images in pixels, or (height, width); a multiple of the patch.
-        patch_size: side of a patch in pixels.
         ratio: share of the patches that is predicted; 0.383 are the paper's 75 of 196.
         min_block: patches of a block at least, but where fewer are still wanted.
         aspect_ratio_range: height / width of a block; its logarithm is uniform.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "beit_block"
@@ -31,19 +28,12 @@ class BeitBlock(Strategy):
     aliases: ClassVar = {"mask_ratio": "ratio", "min_num_patches": "min_block", "aspect_ratio": "aspect_ratio_range"}
     sampler_class = "maskkit_jepa_beit_block._sampler:BeitBlockSampler"
 
-    input_size: int | tuple[int, int] = field(default=224, validator=image_size)
-    patch_size: int = field(default=16, validator=positive)
     ratio: float = field(default=0.383, validator=open_ratio)
     min_block: int = field(default=16, validator=positive)
     aspect_ratio_range: tuple[float, float] = field(default=(0.3, 1 / 0.3), validator=ratio_range)
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         self.blocks()
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return image_grid(self.input_size, self.patch_size)
 
     def count(self) -> int:
         """The patches that are predicted."""

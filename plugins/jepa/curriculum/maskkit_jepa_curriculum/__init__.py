@@ -3,12 +3,14 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import ConfigError, Strategy, hookimpl, positive, seed, seed_or_new
-from maskkit_jepa import Schedule, listed, strategy_config, with_parameters, with_seed
+from maskkit import ConfigError, Strategy, hookimpl, positive
+from maskkit_jepa import SeededStrategy, listed, strategy_config, with_parameters, with_seed
+
+from ._schedules import Schedule
 
 
 @frozen(kw_only=True)
-class Curriculum(Strategy):
+class Curriculum(SeededStrategy):
     """The masks of another strategy, whose parameters are functions of the training step.
 
     The masks of a sample at a step are those of that strategy with the parameters of the step and the seed given here;
@@ -25,7 +27,6 @@ class Curriculum(Strategy):
             `steps`, `begin`, or `points`. Values are numbers or pairs; whole ones for parameters that are.
         stages: in how many equal changes a value goes from one point of a schedule to the next; each has tables of its
             own with strategies such as multi_block.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "curriculum"
@@ -51,7 +52,6 @@ class Curriculum(Strategy):
     strategy: Strategy = field(converter=strategy_config("strategy"))
     schedules: tuple[Schedule, ...] = field(converter=listed("schedules", Schedule, "parameter"))
     stages: int = field(default=50, validator=positive)
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "strategy", with_seed(self.strategy, self.seed))

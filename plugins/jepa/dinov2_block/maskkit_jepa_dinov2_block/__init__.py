@@ -3,12 +3,12 @@
 from typing import Any, ClassVar
 
 from attrs import field, frozen
-from maskkit import ConfigError, Strategy, hookimpl, positive, ratio_range, seed, seed_or_new
-from maskkit_jepa import BlockWise, exact_count, image_grid, image_size, open_ratio, share
+from maskkit import ConfigError, hookimpl, positive, ratio_range
+from maskkit_jepa import BlockWise, ImageStrategy, exact_count, open_ratio, share
 
 
 @frozen(kw_only=True)
-class Dinov2Block(Strategy):
+class Dinov2Block(ImageStrategy):
     """Of a share of the images, patches are masked in blocks, in each image another share of them.
 
     Whether an image is masked and how much of it are read off one number, which is spread evenly over any run of
@@ -20,14 +20,11 @@ class Dinov2Block(Strategy):
     in Bao et al. 2022 (BEiT), arXiv:2106.08254, algorithm 1.
 
     Attributes:
-        input_size: side of the images in pixels, or (height, width); a multiple of the patch.
-        patch_size: side of a patch in pixels.
         image_share: share of the images that are masked at all.
         ratio: share of the patches that are masked in such an image, a range.
         min_block: patches of a block at least, but where fewer are still wanted.
         max_block_share: share of the patches that a block adds at most.
         aspect_ratio_range: height / width of a block; its logarithm is uniform.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "dinov2_block"
@@ -43,14 +40,11 @@ class Dinov2Block(Strategy):
     }
     sampler_class = "maskkit_jepa_dinov2_block._sampler:Dinov2BlockSampler"
 
-    input_size: int | tuple[int, int] = field(default=224, validator=image_size)
-    patch_size: int = field(default=16, validator=positive)
     image_share: float = field(default=0.5, validator=share)
     ratio: tuple[float, float] = field(default=(0.1, 0.5))
     min_block: int = field(default=4, validator=positive)
     max_block_share: float = field(default=0.5, validator=share)
     aspect_ratio_range: tuple[float, float] = field(default=(0.3, 1 / 0.3), validator=ratio_range)
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     @ratio.validator
     def _check_ratio(self, attribute: Any, value: Any) -> None:
@@ -64,10 +58,6 @@ class Dinov2Block(Strategy):
     def __attrs_post_init__(self) -> None:
         self.counts()
         self.blocks()
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return image_grid(self.input_size, self.patch_size)
 
     @property
     def tokens(self) -> int:

@@ -4,15 +4,15 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from attrs import evolve, field, frozen
-from maskkit import ConfigError, Strategy, hookimpl, one_of, positive, ratio_range, scale_range, seed, seed_or_new
-from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, image_grid, image_size, sizes_inside
+from maskkit import ConfigError, hookimpl, lazy, one_of, positive, ratio_range, scale_range
+from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, ImageStrategy, sizes_inside
 
 _MOST = 0.95
 _SQUARE = (0.85, 1.15)
 
 
 @frozen(kw_only=True)
-class Hierarchical(Strategy):
+class Hierarchical(ImageStrategy):
     """T target blocks and a context less the targets for each of L levels, from small blocks to large ones.
 
     Level l asks for targets of `base_scale` times 2**l (geometric) or 1 + l (linear), at most 95 % of the image: 5-15,
@@ -23,8 +23,6 @@ class Hierarchical(Strategy):
     Source: Assran et al. 2023 (I-JEPA), arXiv:2301.08243, section 3, for the blocks; levels as in H-JEPA.
 
     Attributes:
-        input_size: side of the images in pixels, or (height, width); a multiple of the patch.
-        patch_size: side of a patch in pixels.
         num_hierarchies: L, the number of levels.
         num_target_masks: T, how many blocks are predicted on each level.
         scale_progression: "geometric" or "linear".
@@ -38,7 +36,6 @@ class Hierarchical(Strategy):
         crowded: with overlap="disjoint", what becomes of crowded levels: "overlap", their targets may overlap, and
             a warning says so; "clip", their largest size is lowered until T of it fit at once; "legacy", they are drawn
             by that law; "error", they are refused.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "hierarchical"
@@ -56,8 +53,6 @@ class Hierarchical(Strategy):
     }
     sampler_class = "maskkit_jepa_hierarchical._sampler:HierarchicalMaskGenerator"
 
-    input_size: int | tuple[int, int] = field(default=224, validator=image_size)
-    patch_size: int = field(default=16, validator=positive)
     num_hierarchies: int = field(default=3, validator=positive)
     num_target_masks: int = field(default=4, validator=positive)
     scale_progression: str = field(default="geometric", validator=one_of("geometric", "linear"))
@@ -67,14 +62,9 @@ class Hierarchical(Strategy):
     min_context: int = field(default=1, validator=positive)
     overlap: str = field(default="disjoint", validator=one_of(*OVERLAPS))
     crowded: str = field(default="overlap", validator=one_of("overlap", "clip", "legacy", "error"))
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         self.plans()
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return image_grid(self.input_size, self.patch_size)
 
     @property
     def level_configs(self) -> list[dict[str, Any]]:
@@ -147,13 +137,9 @@ def _extent(plan: BlockPlan) -> tuple[float, float]:
     return min(areas) / plan.tokens, max(areas) / plan.tokens
 
 
-def __getattr__(name: str) -> Any:
-    """`HierarchicalMaskGenerator` is imported when it is asked for."""
-    if name == "HierarchicalMaskGenerator":
-        return Hierarchical.find_sampler_class()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 @hookimpl
 def maskkit_strategies():
     return [Hierarchical]
+
+
+__getattr__ = lazy(__name__, "HierarchicalMaskGenerator", source="_sampler")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from maskkit_jepa import Blocks, MaskGroups, Sampler, fork, mask_statistics
-from maskkit_jepa.pictures import level_overlays, level_panels
 
 from . import Hierarchical
+from ._pictures import level_overlays, level_panels
 
 
 class HierarchicalMaskGenerator(Sampler):

@@ -4,12 +4,12 @@ import math
 from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit import ConfigError, Strategy, hookimpl, one_of, positive, ratio_range, scale_range, seed, seed_or_new
-from maskkit_jepa import BlockPlan, BlockRequest, image_grid, image_size
+from maskkit import ConfigError, hookimpl, one_of, positive, ratio_range, scale_range
+from maskkit_jepa import BlockPlan, BlockRequest, ImageStrategy
 
 
 @frozen(kw_only=True)
-class IJepa(Strategy):
+class IJepa(ImageStrategy):
     """T target blocks of one size, anywhere on the grid, and a square context block less the targets.
 
     A target's area and its height / width lie in the ranges given; among the sizes that do, the law is that of a scale
@@ -23,8 +23,6 @@ class IJepa(Strategy):
     Source: Assran et al. 2023 (I-JEPA), arXiv:2301.08243, section 3 and appendix A.1, whose settings are the defaults.
 
     Attributes:
-        input_size: side of the images in pixels, or (height, width); a multiple of the patch.
-        patch_size: side of a patch in pixels.
         num_target_masks: T, how many blocks are predicted.
         target_scale: area of a target, as a share of the image.
         context_scale: area of the context block before the targets are taken out of it, as a share of the image.
@@ -38,7 +36,6 @@ class IJepa(Strategy):
         compat: whether to draw by the law of I-JEPA's code: one number decides scale and aspect, blocks are smaller
             than the grid and never touch its last row and column, and a context that stays too small keeps patches of
             targets.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "ijepa"
@@ -60,8 +57,6 @@ class IJepa(Strategy):
     }
     sampler_class = "maskkit_jepa_ijepa._sampler:IJepaSampler"
 
-    input_size: int | tuple[int, int] = field(default=224, validator=image_size)
-    patch_size: int = field(default=16, validator=positive)
     num_target_masks: int = field(default=4, validator=positive)
     target_scale: tuple[float, float] = field(default=(0.15, 0.2), validator=scale_range)
     context_scale: tuple[float, float] = field(default=(0.85, 1.0), validator=scale_range)
@@ -71,17 +66,12 @@ class IJepa(Strategy):
     num_context_masks: int = field(default=1, validator=one_of(1))
     size_per: str = field(default="sample", validator=one_of("sample", "step"))
     compat: bool = field(default=False, validator=one_of(False, True))
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         if self.compat:
             self._check_compat()
         else:
             self.plan()
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return image_grid(self.input_size, self.patch_size)
 
     def plan(self) -> BlockPlan:
         """What is drawn without compat=True, known to be possible."""

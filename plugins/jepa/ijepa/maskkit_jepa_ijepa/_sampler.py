@@ -6,8 +6,8 @@ import numpy as np
 from maskkit import ConfigError
 from maskkit_jepa import Blocks, MaskBatch, Sampler, first_success, fork, uniform
 from maskkit_jepa import keys as sample_keys
-from maskkit_jepa.counter import coarse
-from maskkit_jepa.rectangles import rectangle_words, unpack
+from maskkit_jepa.blocks.bitsets import rectangle_words, unpack
+from maskkit_jepa.randomness import coarse
 
 from . import IJepa
 

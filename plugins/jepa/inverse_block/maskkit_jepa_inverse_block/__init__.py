@@ -3,12 +3,12 @@
 from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit import ConfigError, Strategy, hookimpl, non_negative, positive, seed, seed_or_new
-from maskkit_jepa import exact_count, image_grid, image_size, open_ratio
+from maskkit import ConfigError, hookimpl, non_negative, positive
+from maskkit_jepa import ImageStrategy, exact_count, open_ratio
 
 
 @frozen(kw_only=True)
-class InverseBlock(Strategy):
+class InverseBlock(ImageStrategy):
     """Square blocks at random places are kept, as many as the share that is kept takes; the rest is predicted.
 
     Blocks may overlap and are cut at the rim. What they miss of the number that is kept is added at random, what they
@@ -19,13 +19,10 @@ class InverseBlock(Strategy):
     those of its base model for images, which draws 16 masks of an image (num_views=16).
 
     Attributes:
-        input_size: side of the images in pixels, or (height, width); a multiple of the patch.
-        patch_size: side of a patch in pixels.
         ratio: share of the patches that is predicted.
         block_size: side of a block in patches.
         adjust: share of the patches by which the blocks have more, all areas added up, than is kept: some overlap.
         num_views: masks of an image, independent of each other; with more than one a mapping `view_0 ..` is drawn.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "inverse_block"
@@ -43,13 +40,10 @@ class InverseBlock(Strategy):
     }
     sampler_class = "maskkit_jepa_inverse_block._sampler:InverseBlockSampler"
 
-    input_size: int | tuple[int, int] = field(default=224, validator=image_size)
-    patch_size: int = field(default=16, validator=positive)
     ratio: float = field(default=0.8, validator=open_ratio)
     block_size: int = field(default=3, validator=positive)
     adjust: float = field(default=0.07, validator=non_negative)
     num_views: int = field(default=1, validator=positive)
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         height, width = self.grid
@@ -59,10 +53,6 @@ class InverseBlock(Strategy):
                 f"block_size must be at most {fits}, for {self.kept()} of {height} x {width} patches are kept, got "
                 f"{self.block_size}; lower it or ratio"
             )
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return image_grid(self.input_size, self.patch_size)
 
     def kept(self) -> int:
         """The patches that are kept."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from maskkit.errors import ConfigError
 from maskkit.validators import Rule, is_integer
-from maskkit_jepa.counter import Array, Bools, Ints
+from maskkit_jepa.randomness import Array, Bools, Ints
 
 Grid = tuple[int, ...]
 """Tokens along each axis; positions are numbered in C order, the last axis fastest."""

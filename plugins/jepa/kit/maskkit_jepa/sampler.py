@@ -7,16 +7,19 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from maskkit.configs.fields import build
+from maskkit import Strategy, build
+from maskkit.arrays import fetched
 from maskkit.errors import ConfigError, did_you_mean
-from maskkit.registry.item import Strategy
 from maskkit.validators import is_integer
-from maskkit_jepa.batch import concatenate
-from maskkit_jepa.counter import Array, Bits
-from maskkit_jepa.counter import keys as sample_keys
+from maskkit_jepa.batch.batch import concatenate
+from maskkit_jepa.batch.shown import StrategyMeasures, StrategyPicture
+from maskkit_jepa.randomness import Array, Bits
+from maskkit_jepa.randomness import keys as sample_keys
 
 _CHUNK = 2048
 """Samples that are drawn at a time: larger batches fall out of the processor's cache."""
+_PICTURED, _MEASURED = 4, 1000
+"""Samples that pictures show, and over which figures are taken."""
 _AHEAD, _AHEAD_BYTES = 1024, 8 * 2**20
 """Samples that calls for small batches draw at once, and the bytes of masks; a batch that is kept keeps them all."""
 
@@ -94,10 +97,7 @@ class Sampler:
         if name not in self.takes:
             takes = " and ".join(self.takes) or "nothing besides"
             raise ConfigError(f"{self.config.name} takes {takes}, got {name!r}{did_you_mean(name, self.takes)}")
-        if hasattr(values, "detach"):
-            values = values.detach().cpu()
-            values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
-        rows = np.asarray(values)
+        rows = fetched(values)
         if not rows.ndim or len(rows) != size:
             raise ConfigError(f"{name} must have a row for each of the {size} samples, got shape {rows.shape}")
         return rows
@@ -153,6 +153,23 @@ class Sampler:
     def preview(self, count: int = 1) -> Any:
         """The masks of the first few samples at step 0, for pictures and figures."""
         return self.sample(range(count), step=0, **self.example(count))
+
+    def picture(self, *, blocked: bool = False) -> StrategyPicture:
+        """What `maskkit render` draws: the first samples."""
+        if blocked:
+            raise ConfigError("--blocked is for masks; a strategy draws context and targets")
+        return StrategyPicture(self.preview(_PICTURED), self._notes())
+
+    def measure(self, block_size: int | None = None) -> StrategyMeasures:
+        """What `maskkit stats` prints: figures over many samples."""
+        if block_size is not None:
+            raise ConfigError("--block-size is for masks; a strategy draws context and targets")
+        return StrategyMeasures(self.config, self.preview(_MEASURED), self._notes())
+
+    def _notes(self) -> list[str]:
+        """Some strategies are given scores and the like with each call; here there are none but examples."""
+        made_up = " and ".join(self.example(1))
+        return [f"{made_up}: made up here; in training they are given with each call"] if made_up else []
 
     # -- state ----------------------------------------------------------------------------------------------------
 

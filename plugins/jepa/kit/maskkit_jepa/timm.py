@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 from maskkit.errors import ConfigError
-from maskkit_jepa.dataloader import one_batch
-from maskkit_jepa.indices import Indices
+from maskkit_jepa.batch.indices import Indices
+from maskkit_jepa.loading.torch import one_batch
 
 
 class KeepTokens(torch.nn.Module):  # type: ignore[misc]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 from maskkit.errors import ConfigError
-from maskkit_jepa.dataloader import index_lists, one_batch
+from maskkit_jepa.loading.torch import index_lists, one_batch
 
 
 def bool_masked_pos(masks: Any, count: str | int = "max", trim: str = "random") -> Any:

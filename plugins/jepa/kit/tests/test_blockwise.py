@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from maskkit import ConfigError
 from maskkit_jepa import BlockWise, keys
-from maskkit_jepa.rectangles import rectangle_words, unpack
+from maskkit_jepa.blocks.bitsets import rectangle_words, unpack
 from maskkit_jepa.testing import wilson_hilferty
 
 ASPECT = (0.3, 1 / 0.3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import maskkit
 
-PATH = Path(__file__).parents[2] / "examples" / "jepa_digits.py"
+PATH = Path(__file__).parents[4] / "examples" / "jepa_digits.py"
 
 
 @pytest.fixture(scope="module")

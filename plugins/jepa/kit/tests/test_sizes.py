@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from maskkit import ConfigError
 from maskkit_jepa import BlockRequest, apart, paint
-from maskkit_jepa.packing import packings
-from maskkit_jepa.sizes import context_sizes, nearest_ranges, rounded_sizes, sizes_inside
+from maskkit_jepa.blocks.packing import packings
+from maskkit_jepa.blocks.sizes import context_sizes, nearest_ranges, rounded_sizes, sizes_inside
 
 GRID = (14, 14)
 CASES = [

@@ -8,7 +8,7 @@ import torch
 import maskkit
 from maskkit import ConfigError
 from maskkit_jepa import MaskBatch, MaskGroups, keys, mask_statistics, paint
-from maskkit_jepa.pictures import overview
+from maskkit_jepa.batch.pictures import overview
 
 
 def batch_of(context, targets, grid, **more):

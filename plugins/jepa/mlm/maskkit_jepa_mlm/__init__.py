@@ -1,12 +1,12 @@
 """MLM: tokens or spans of text are predicted from the rest, as in BERT and SpanBERT."""
 
 from attrs import field, frozen
-from maskkit import ConfigError, Strategy, hookimpl, one_of, optional, positive, probability, seed, seed_or_new
-from maskkit_jepa import open_ratio
+from maskkit import ConfigError, hookimpl, one_of, optional, positive, probability
+from maskkit_jepa import SeededStrategy, open_ratio
 
 
 @frozen(kw_only=True)
-class Mlm(Strategy):
+class Mlm(SeededStrategy):
     """A share of a text's tokens is predicted; most of them are replaced by a mask token, some by a random one.
 
     Padding and special tokens are never predicted: `strategy(batch_size, lengths=..., special_tokens_mask=...)`, as
@@ -27,7 +27,6 @@ class Mlm(Strategy):
         mask_share: share of the predicted tokens that is replaced by the mask token.
         random_share: share of the predicted tokens that is replaced by a random token; the rest stays.
         vocab_size: number of token ids; if given, `random_ids` holds one drawn uniformly for each token.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "mlm"
@@ -46,7 +45,6 @@ class Mlm(Strategy):
     mask_share: float = field(default=0.8, validator=probability)
     random_share: float = field(default=0.1, validator=probability)
     vocab_size: int | None = field(default=None, validator=optional(positive))
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         if self.seq_len < 2:

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 from maskkit import ConfigError
-from maskkit_jepa import MaskBatch, Sampler, choose, fork, integers, span_numbers, uniform
+from maskkit_jepa import MaskBatch, Sampler, choose, fork, integers, uniform
 
 from . import Mlm
+from ._runs import span_numbers
 
 _FORK_CHOICE, _FORK_FATE, _FORK_IDS = range(3)
 

@@ -1,14 +1,14 @@
 """Multi-block: predict several disjoint blocks of an image from one large block around them."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit import Strategy, hookimpl, one_of, positive, ratio_range, scale_range, seed, seed_or_new
-from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, image_grid, image_size
+from maskkit import hookimpl, lazy, one_of, positive, ratio_range, scale_range
+from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, ImageStrategy
 
 
 @frozen(kw_only=True)
-class MultiBlock(Strategy):
+class MultiBlock(ImageStrategy):
     """T target blocks, disjoint and of the sizes asked for, and a context block less the targets.
 
     A target's area and its width / height lie in the ranges given; among the sizes that do, the law is that of a scale
@@ -17,8 +17,6 @@ class MultiBlock(Strategy):
     Source: Assran et al. 2023 (I-JEPA), arXiv:2301.08243, section 3 and appendix A.1, for the blocks.
 
     Attributes:
-        input_size: side of the images in pixels, or (height, width); a multiple of the patch.
-        patch_size: side of a patch in pixels.
         num_target_masks: T, how many blocks are predicted.
         target_scale: area of a target, as a share of the image.
         context_scale: area of the context block before the targets are taken out of it, as a share of the image.
@@ -29,7 +27,6 @@ class MultiBlock(Strategy):
         num_context_masks: contexts of a sample; there is one.
         overlap: "disjoint", no patch is in two targets; "allow", patches may be; "legacy", the law of H-JEPA's
             generator, which promises neither sizes nor disjoint targets nor a context.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "multi_block"
@@ -48,8 +45,6 @@ class MultiBlock(Strategy):
     }
     sampler_class = "maskkit_jepa_multi_block._sampler:MultiBlockMaskGenerator"
 
-    input_size: int | tuple[int, int] = field(default=224, validator=image_size)
-    patch_size: int = field(default=16, validator=positive)
     num_target_masks: int = field(default=4, validator=positive)
     target_scale: tuple[float, float] = field(default=(0.15, 0.2), validator=scale_range)
     context_scale: tuple[float, float] = field(default=(0.85, 1.0), validator=scale_range)
@@ -58,14 +53,9 @@ class MultiBlock(Strategy):
     min_context: int = field(default=1, validator=positive)
     num_context_masks: int = field(default=1, validator=one_of(1))
     overlap: str = field(default="disjoint", validator=one_of(*OVERLAPS))
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         self.plan()
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return image_grid(self.input_size, self.patch_size)
 
     def plan(self) -> BlockPlan:
         """What is drawn, known to be possible."""
@@ -86,13 +76,9 @@ class MultiBlock(Strategy):
         )
 
 
-def __getattr__(name: str) -> Any:
-    """`MultiBlockMaskGenerator` is imported when it is asked for."""
-    if name == "MultiBlockMaskGenerator":
-        return MultiBlock.find_sampler_class()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 @hookimpl
 def maskkit_strategies():
     return [MultiBlock]
+
+
+__getattr__ = lazy(__name__, "MultiBlockMaskGenerator", source="_sampler")

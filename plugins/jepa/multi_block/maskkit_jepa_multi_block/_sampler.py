@@ -3,7 +3,7 @@
 from typing import Any
 
 from maskkit_jepa import Blocks, MaskBatch, Sampler, mask_statistics
-from maskkit_jepa.pictures import overview
+from maskkit_jepa.batch.pictures import overview
 
 from . import MultiBlock
 

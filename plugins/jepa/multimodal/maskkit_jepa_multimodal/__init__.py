@@ -1,12 +1,12 @@
 """Multimodal: text and image of a pair are masked in one call, each by a strategy of its own."""
 
 from attrs import field, frozen
-from maskkit import Strategy, hookimpl, seed, seed_or_new
-from maskkit_jepa import strategy_config, with_seed
+from maskkit import Strategy, hookimpl
+from maskkit_jepa import SeededStrategy, strategy_config, with_seed
 
 
 @frozen(kw_only=True)
-class Multimodal(Strategy):
+class Multimodal(SeededStrategy):
     """Masks of a text and of an image for each pair, drawn independently by two strategies.
 
     By default spans of the text are predicted (`mlm`), and blocks of the image (`multi_block`). What a strategy takes
@@ -18,7 +18,6 @@ class Multimodal(Strategy):
     Attributes:
         text: the strategy of the text: its name, or a mapping with a type. It is drawn from the seed given here.
         image: the strategy of the image, likewise.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "multimodal"
@@ -34,7 +33,6 @@ class Multimodal(Strategy):
 
     text: Strategy = field(default={"type": "mlm", "unit": "span"}, converter=strategy_config("text"))
     image: Strategy = field(default={"type": "multi_block"}, converter=strategy_config("image"))
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         for name, part in self.strategies().items():

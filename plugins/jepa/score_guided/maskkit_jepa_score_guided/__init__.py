@@ -3,12 +3,12 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import ConfigError, Strategy, hookimpl, one_of, positive, probability, seed, seed_or_new
-from maskkit_jepa import exact_count, image_grid, image_size, open_ratio, share
+from maskkit import ConfigError, hookimpl, one_of, positive, probability
+from maskkit_jepa import ImageStrategy, exact_count, open_ratio, share
 
 
 @frozen(kw_only=True)
-class ScoreGuided(Strategy):
+class ScoreGuided(ImageStrategy):
     """The tokens of the highest, the lowest, or more likely the high scores are predicted from the others.
 
     Scores are given with each call: `strategy(batch_size, scores=...)`, (B, N) finite numbers of any library, such as
@@ -19,8 +19,6 @@ class ScoreGuided(Strategy):
     ratio; Wang et al. 2023 (Hard Patches Mining), arXiv:2304.05919, section 3.3, for scores from a loss and `mix`.
 
     Attributes:
-        input_size: side of the images in pixels, or (height, width); a multiple of the patch.
-        patch_size: side of a patch in pixels.
         ratio: share of the tokens that is masked; or a pair (low, high), from which each image draws its own.
         select: "top", the highest scores; "bottom", the lowest; "gumbel", without replacement by chances in proportion
             to exp(score / temperature), which is uniform where all scores are equal.
@@ -29,7 +27,6 @@ class ScoreGuided(Strategy):
             tokens are masked in their place.
         hint_among: which share of all tokens comes first, for `hint`.
         mix: share of the masked tokens that is drawn from all other tokens, whatever their score.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "score_guided"
@@ -41,15 +38,12 @@ class ScoreGuided(Strategy):
     )
     sampler_class = "maskkit_jepa_score_guided._sampler:ScoreGuidedSampler"
 
-    input_size: int | tuple[int, int] = field(default=224, validator=image_size)
-    patch_size: int = field(default=16, validator=positive)
     ratio: float | tuple[float, float] = field(default=(0.1, 0.5))
     select: str = field(default="top", validator=one_of("top", "bottom", "gumbel"))
     temperature: float = field(default=1.0, validator=positive)
     hint: float = field(default=0.0, validator=probability)
     hint_among: float = field(default=0.1, validator=share)
     mix: float = field(default=0.0, validator=probability)
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     @ratio.validator
     def _check_ratio(self, attribute: Any, value: Any) -> None:
@@ -66,10 +60,6 @@ class ScoreGuided(Strategy):
                 f"hint: {self.hints()} of the {self.first()} first tokens cannot be shown and {most} others be masked "
                 f"among {self.tokens}, got {self.hint}; lower hint, hint_among or ratio"
             )
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return image_grid(self.input_size, self.patch_size)
 
     @property
     def tokens(self) -> int:

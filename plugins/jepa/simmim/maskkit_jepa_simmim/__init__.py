@@ -3,12 +3,12 @@
 from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit import ConfigError, Strategy, hookimpl, positive, seed, seed_or_new
-from maskkit_jepa import exact_count, image_grid, image_size, open_ratio
+from maskkit import ConfigError, hookimpl, positive
+from maskkit_jepa import ImageStrategy, exact_count, image_grid, image_size, open_ratio
 
 
 @frozen(kw_only=True)
-class SimMim(Strategy):
+class SimMim(ImageStrategy):
     """A share of square units, larger than the model's patches, is predicted from the others.
 
     Every image has exactly the same number of masked units, each set of that many equally likely: the share of the
@@ -22,7 +22,6 @@ class SimMim(Strategy):
         patch_size: side of a patch of the model in pixels; 4 is Swin's.
         unit_size: side of a unit in pixels; a multiple of the patch.
         ratio: share of the units that is predicted.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "simmim"
@@ -38,7 +37,6 @@ class SimMim(Strategy):
     patch_size: int = field(default=4, validator=positive)
     unit_size: int = field(default=32, validator=positive)
     ratio: float = field(default=0.6, validator=open_ratio)
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         if self.unit_size % self.patch_size:
@@ -48,10 +46,6 @@ class SimMim(Strategy):
                 f"unit_size must be divisible by patch_size {self.patch_size}, got {self.unit_size} ({near})"
             )
         self.count()
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return image_grid(self.input_size, self.patch_size)
 
     @property
     def units(self) -> tuple[int, int]:

@@ -4,19 +4,8 @@ import math
 from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit import (
-    ConfigError,
-    Strategy,
-    hookimpl,
-    one_of,
-    optional,
-    positive,
-    ratio_range,
-    scale_range,
-    seed,
-    seed_or_new,
-)
-from maskkit_jepa import Settings, VideoRequest, image_size, listed, share, video_grid
+from maskkit import ConfigError, Settings, hookimpl, one_of, optional, positive, ratio_range, scale_range
+from maskkit_jepa import VideoRequest, VideoStrategy, listed, share
 
 
 @frozen(kw_only=True)
@@ -85,7 +74,7 @@ LONG = VideoMask(label="long", num_blocks=2, spatial_scale=(0.7, 0.7))
 
 
 @frozen(kw_only=True)
-class VJepa(Strategy):
+class VJepa(VideoStrategy):
     """Several masks of a clip, each the union of boxes in time and space that is predicted from what it leaves.
 
     By default there are two, as in the paper: "short", 8 boxes of 15 % of the frame, and "long", 2 boxes of 70 %, all
@@ -96,17 +85,12 @@ class VJepa(Strategy):
     arXiv:2506.09985.
 
     Attributes:
-        num_frames: frames of a clip; a multiple of the tubelet.
-        tubelet_size: frames of a token.
-        input_size: side of the frames in pixels, or (height, width); a multiple of the patch.
-        patch_size: side of a token in pixels.
         masks: the masks, a list of settings with a `label`, or a mapping of labels to settings: `num_blocks`,
             `spatial_scale`, `temporal_scale`, `aspect_ratio_range` (height / width), `max_temporal_keep`, `max_keep`,
             `full_complement`, `inv_block`.
         min_context: tokens that every context keeps at least.
         max_attempts: how often the blocks of a mask may be set down until they leave enough; after that all lie where
             the first one does, which leaves enough.
-        seed: 0 .. 2**64 - 1; None draws one when the strategy is made, and shows it.
     """
 
     name = "vjepa"
@@ -134,21 +118,12 @@ class VJepa(Strategy):
     aliases: ClassVar = {"mask": "masks", "crop_size": "input_size", "frames_per_clip": "num_frames"}
     sampler_class = "maskkit_jepa_vjepa._sampler:VJepaSampler"
 
-    num_frames: int = field(default=16, validator=positive)
-    tubelet_size: int = field(default=2, validator=positive)
-    input_size: int | tuple[int, int] = field(default=224, validator=image_size)
-    patch_size: int = field(default=16, validator=positive)
     masks: tuple[VideoMask, ...] = field(default=(SHORT, LONG), converter=listed("masks", VideoMask, "label", "mask_"))
     min_context: int = field(default=1, validator=positive)
     max_attempts: int = field(default=20, validator=positive)
-    seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def __attrs_post_init__(self) -> None:
         self.requests()
-
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        return video_grid(self.num_frames, self.tubelet_size, self.input_size, self.patch_size)
 
     def requests(self) -> tuple[VideoRequest, ...]:
         """What is asked of the blocks of each mask."""

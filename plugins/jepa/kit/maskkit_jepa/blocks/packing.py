@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from maskkit_jepa.counter import Bools
+from maskkit_jepa.blocks.sizes import Size
 from maskkit_jepa.grid import apart
-from maskkit_jepa.sizes import Size
+from maskkit_jepa.randomness import Bools
 
 Box = tuple[int, int, int, int]
 """(top, left, height, width)."""

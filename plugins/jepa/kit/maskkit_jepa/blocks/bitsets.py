@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from maskkit_jepa.counter import Bits, Bools, Ints
+from maskkit_jepa.blocks.placements import pack
 from maskkit_jepa.grid import paint
-from maskkit_jepa.placements import pack
+from maskkit_jepa.randomness import Bits, Bools, Ints
 
 _TABLE_BYTES = 16 * 2**20
 """The most that the tables of a grid may take; rectangles of larger grids are painted one by one."""

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from maskkit.errors import ConfigError
 from maskkit.validators import is_integer
-from maskkit_jepa.counter import Ints
+from maskkit_jepa.randomness import Ints
 
 
 class MaskedPyDataset(keras.utils.PyDataset):  # type: ignore[misc]

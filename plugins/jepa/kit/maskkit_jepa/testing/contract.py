@@ -20,11 +20,10 @@ from typing import Any
 
 import attrs
 import numpy as np
-from maskkit import configs
+from maskkit import Strategy, build
 from maskkit.errors import ConfigError
-from maskkit.registry.item import Strategy
 from maskkit.testing import check_light_import, check_parameters, check_round_trip
-from maskkit_jepa.batch import MaskBatch
+from maskkit_jepa.batch.batch import MaskBatch
 from maskkit_jepa.sampler import Sampler
 
 _IDS = np.array([7, 0, 3, 12345678901, 4, 2, 1, 9])
@@ -35,7 +34,7 @@ def check_strategy(cls: type[Strategy]) -> None:
     assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
     assert "seed" in attrs.fields_dict(cls), f"{cls.__name__} needs a field seed"
     for sample in cls.samples:
-        config: Any = configs.build(cls, sample)
+        config: Any = build(cls, sample)
         check_sampler(_build(config))
         check_round_trip(config)
     check_parameters(cls)
@@ -268,9 +267,9 @@ def check_pictures(sampler: Sampler) -> None:
 def check_seed(cls: type[Strategy]) -> None:
     """Seeds draw different masks; without one, a seed is drawn and shown."""
     sample = dict(cls.samples[0])
-    one, other = (_build(_as_strategy(configs.build(cls, {**sample, "seed": seed}))) for seed in (1, 2**64 - 1))
+    one, other = (_build(_as_strategy(build(cls, {**sample, "seed": seed}))) for seed in (1, 2**64 - 1))
     assert not same(_sample(one, np.arange(64)), _sample(other, np.arange(64))), f"{cls.__name__}: seeds do not matter"
-    unseeded = [configs.build(cls, {name: v for name, v in sample.items() if name != "seed"}) for _ in range(2)]
+    unseeded = [build(cls, {name: v for name, v in sample.items() if name != "seed"}) for _ in range(2)]
     seeds = [getattr(config, "seed", None) for config in unseeded]
     assert all(isinstance(seed, int) for seed in seeds), f"{cls.__name__}: without a seed none is drawn"
     assert seeds[0] != seeds[1], f"{cls.__name__}: the seed that is drawn is always the same"

@@ -11,10 +11,10 @@ import math
 import numpy as np
 from attrs import frozen
 from maskkit.errors import ConfigError
-from maskkit_jepa.counter import Bits, Bools, Ints, choose, fork, uniform
+from maskkit_jepa.blocks.bitsets import rectangle_words, unpack
+from maskkit_jepa.blocks.sizes import Range, all_sizes, down, is_inside, up
 from maskkit_jepa.grid import shown
-from maskkit_jepa.rectangles import rectangle_words, unpack
-from maskkit_jepa.sizes import Range, all_sizes, down, is_inside, up
+from maskkit_jepa.randomness import Bits, Bools, Ints, choose, fork, uniform
 
 _TRIES = 10
 """Tries at a rectangle, as in BEiT's code."""

@@ -1,6 +1,6 @@
 """I-JEPA's laws as plain loops, a sample at a time: what tests hold the sampler to, and benchmarks compare with.
 
-Slow on purpose, and written in Torch as I-JEPA's own collator is, without the tables of `maskkit_jepa.placements`.
+Slow on purpose, and written in Torch as I-JEPA's own collator is, without the tables of `blocks/placements.py`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import math
 from typing import Any
 
 import torch
-from maskkit_jepa.plans import BlockRequest
-from maskkit_jepa.sizes import Range, is_inside
+from maskkit_jepa.blocks.plans import BlockRequest
+from maskkit_jepa.blocks.sizes import Range, is_inside
 
 
 def ijepa_sample(generator: torch.Generator, asked: BlockRequest) -> tuple[Any, Any]:

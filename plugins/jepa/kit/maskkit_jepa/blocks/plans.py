@@ -9,10 +9,8 @@ from itertools import islice
 import numpy as np
 from attrs import field, frozen
 from maskkit.errors import ConfigError
-from maskkit_jepa.counter import Bools
-from maskkit_jepa.grid import block_places, free_in, paint, shown
-from maskkit_jepa.packing import Box, packings
-from maskkit_jepa.sizes import (
+from maskkit_jepa.blocks.packing import Box, packings
+from maskkit_jepa.blocks.sizes import (
     Range,
     Size,
     all_sizes,
@@ -24,6 +22,8 @@ from maskkit_jepa.sizes import (
     rounded_sizes,
     sizes_inside,
 )
+from maskkit_jepa.grid import block_places, free_in, paint, shown
+from maskkit_jepa.randomness import Bools
 
 Law = Callable[[tuple[int, int], Range, Range], list[Size]]
 OVERLAPS = ("disjoint", "allow", "legacy")

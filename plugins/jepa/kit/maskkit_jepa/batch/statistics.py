@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from maskkit_jepa.counter import Array, Bools
+from maskkit.arrays import fetched
+from maskkit_jepa.randomness import Array
 
 
 def mask_statistics(context: Any, targets: Any) -> dict[str, float]:
@@ -24,7 +25,7 @@ def mask_statistics(context: Any, targets: Any) -> dict[str, float]:
 
         Deviations are those of a sample (divided by the count less one), and 0.0 for a single value.
     """
-    context, targets = host(context), host(targets)
+    context, targets = (fetched(part).astype(np.bool_, copy=False) for part in (context, targets))
     share = context.mean(axis=1)
     shares = targets.mean(axis=2).ravel()
     sizes = targets.sum(axis=2)
@@ -49,8 +50,3 @@ def _spread(name: str, values: Array) -> dict[str, float]:
         f"{name}_min": float(values.min()),
         f"{name}_max": float(values.max()),
     }
-
-
-def host(array: Any) -> Bools:
-    """Booleans of any library and device as a NumPy array."""
-    return np.asarray(array.detach().cpu() if hasattr(array, "cpu") else array).astype(np.bool_, copy=False)

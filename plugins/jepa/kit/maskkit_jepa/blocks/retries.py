@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from maskkit_jepa.counter import Array, Bools, Ints
+from maskkit_jepa.randomness import Array, Bools, Ints
 
 _SIDE = 256
 """Attempts that are made side by side: fewer cost as much."""

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from attrs import field, frozen
+from maskkit import Settings
 from maskkit.errors import ConfigError
-from maskkit.registry.item import Settings
 from maskkit.validators import is_integer, is_number, non_negative, one_of, optional, positive
 
 Value = float | tuple[float, ...]

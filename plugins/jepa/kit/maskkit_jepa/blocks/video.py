@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 from maskkit.errors import ConfigError
-from maskkit_jepa.attempts import first_success
-from maskkit_jepa.counter import Bits, Bools, Floats, Ints, coarse
+from maskkit_jepa.blocks.bitsets import intervals, rectangle_words, unpack
+from maskkit_jepa.blocks.placements import pack
+from maskkit_jepa.blocks.retries import first_success
+from maskkit_jepa.blocks.sizes import Range, down
 from maskkit_jepa.grid import block_places, shown
-from maskkit_jepa.placements import pack
-from maskkit_jepa.rectangles import intervals, rectangle_words, unpack
-from maskkit_jepa.sizes import Range, down
+from maskkit_jepa.randomness import Bits, Bools, Floats, Ints, coarse
 
 _TABLE_BYTES = 2**22
 """The most that the table of places may take; where there are more, blocks are made one by one."""

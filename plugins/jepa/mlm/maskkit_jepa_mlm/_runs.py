@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from maskkit_jepa.counter import Bits, Bools, Floats, Ints, choose, fork, uniform
+from maskkit_jepa.randomness import Bits, Bools, Floats, Ints, choose, fork, uniform
 
 _FORK_PLACES = 1
 

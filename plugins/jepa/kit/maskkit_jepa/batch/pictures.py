@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 from attrs import evolve
-from maskkit.errors import ConfigError
-from maskkit_jepa.batch import MaskBatch
-from maskkit_jepa.counter import Array, Ints
+from maskkit import ConfigError
+from maskkit.arrays import fetched
+from maskkit_jepa.batch.drawn import Drawn
 from maskkit_jepa.grid import Grid, shown
-from maskkit_jepa.statistics import host
+from maskkit_jepa.randomness import Array, Ints
 
-log = logging.getLogger("maskkit.masks.draw")
+log = logging.getLogger("maskkit.draw")
 
 CONTEXT_COLOUR = "#3399ff"
 COLOURS = ("#e41a1c", "#4daf4a", "#984ea3", "#ff7f00", "#ffd92f", "#a65628", "#f781bf", "#999999")
@@ -29,7 +29,7 @@ _CHARACTERS = {_BLANK: " ", _CONTEXT: "░", _SEVERAL: "+", _BOTH: "!"}
 _WORDS = {_CONTEXT: "context", _SEVERAL: "several targets", _BOTH: "context and target", _BLANK: "neither"}
 
 
-def codes(batch: MaskBatch, sample: int) -> list[Ints]:
+def codes(batch: Drawn, sample: int) -> list[Ints]:
     """What each token of a sample is, as planes (rows, columns): a target's number, or one of the codes above."""
     context, targets = (part[sample] for part in batch.arrays)
     hits = targets.sum(axis=0)
@@ -47,7 +47,7 @@ def _planes(values: Array, grid: Grid) -> list[Any]:
     return list(values.reshape(-1, *grid[-2:]))
 
 
-def scenes(batch: MaskBatch, sample: int) -> dict[str, Ints]:
+def scenes(batch: Drawn, sample: int) -> dict[str, Ints]:
     """The planes of `codes` by name; of a video, slots that follow each other and are alike are one: `slots 0-7`.
 
     A long sequence goes on in the next line.
@@ -62,7 +62,7 @@ def scenes(batch: MaskBatch, sample: int) -> dict[str, Ints]:
     return {f"slots {a}-{b - 1}" if b - a > 1 else f"slot {a}": planes[a] for a, b in spans}
 
 
-def kinds(pictures: Iterable[tuple[MaskBatch, int]]) -> dict[str, list[int]]:
+def kinds(pictures: Iterable[tuple[Drawn, int]]) -> dict[str, list[int]]:
     """What is to be seen in pictures of samples, in words, for a legend, and the codes that stand for it."""
     pictures = list(pictures)
     seen = {code for picture in pictures for plane in codes(*picture) for code in np.unique(plane).tolist()}
@@ -75,7 +75,7 @@ def kinds(pictures: Iterable[tuple[MaskBatch, int]]) -> dict[str, list[int]]:
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-def text(batch: MaskBatch, width: int = 80, sample: int = 0) -> str:
+def text(batch: Drawn, width: int = 80, sample: int = 0) -> str:
     """One sample in characters: `░` context, `1 2 3 ..` targets, `+` several targets, `!` context and target.
 
     Two characters a token where that fits into `width`, else one; of grids that are wider still, every k-th token is
@@ -100,7 +100,7 @@ def text(batch: MaskBatch, width: int = 80, sample: int = 0) -> str:
     )
 
 
-def text_legend(pictures: Iterable[tuple[MaskBatch, int]]) -> str:
+def text_legend(pictures: Iterable[tuple[Drawn, int]]) -> str:
     """What the characters of `text` mean, in a line, as far as they occur."""
     found = []
     for words, shown_as in kinds(pictures).items():
@@ -144,12 +144,12 @@ def _side_by_side(blocks: list[list[str]], width: int) -> list[str]:
 _SIDE, _GAP = 280, 12
 
 
-def svg(batch: MaskBatch, sample: int = 0) -> str:
+def svg(batch: Drawn, sample: int = 0) -> str:
     """One sample as an SVG document."""
     return svg_row({f"context and {batch.shape[1]} targets on {shown(batch.grid)} tokens": (batch, sample)})
 
 
-def svg_row(pictures: Mapping[str, tuple[MaskBatch, int]]) -> str:
+def svg_row(pictures: Mapping[str, tuple[Drawn, int]]) -> str:
     """Samples side by side, each under its title, the slots of a video in one picture."""
     parts, left, height = [], _GAP, 0
     for title, (batch, sample) in pictures.items():
@@ -203,7 +203,7 @@ def _colour(code: int) -> str:
 # -- matplotlib -------------------------------------------------------------------------------------------------------
 
 
-def plot(batch: MaskBatch, ax: Any = None, sample: int = 0) -> Any:
+def plot(batch: Drawn, ax: Any = None, sample: int = 0) -> Any:
     """One sample on matplotlib axes: context blue, targets in colours with their numbers, several at once teal."""
     if ax is None:
         ax = new_figure((5, 5)).add_subplot()
@@ -219,7 +219,7 @@ def plot(batch: MaskBatch, ax: Any = None, sample: int = 0) -> Any:
     return ax
 
 
-def figure(pictures: Mapping[str, tuple[MaskBatch, int]]) -> Any:
+def figure(pictures: Mapping[str, tuple[Drawn, int]]) -> Any:
     """A figure of samples, each under its title: side by side, or one below the other where one is a wide strip."""
     shapes = [np.concatenate(list(scenes(*picture).values()), axis=1).shape for picture in pictures.values()]
     widest = max(columns / rows for rows, columns in shapes)
@@ -233,11 +233,11 @@ def figure(pictures: Mapping[str, tuple[MaskBatch, int]]) -> Any:
         axes = drawn.subplots(len(pictures), 1, squeeze=False, height_ratios=heights)
     for ax, (title, (batch, sample)) in zip(axes.flat, pictures.items(), strict=True):
         plot(batch, ax, sample).set_title(title, fontsize=10)
-    _write_legend(drawn, kinds(pictures.values()))
+    write_legend(drawn, kinds(pictures.values()))
     return drawn
 
 
-def _write_legend(drawn: Any, found: Mapping[str, list[int]]) -> None:
+def write_legend(drawn: Any, found: Mapping[str, list[int]]) -> None:
     """What the colours mean, below the pictures; a row of colours for several targets."""
     from matplotlib.legend_handler import HandlerTuple
     from matplotlib.patches import Patch
@@ -304,20 +304,20 @@ def overview(context: Any, targets: Any, grid: Grid, sample: int, size: Sequence
         (middle, (False, True), "targets"),
         (right, (True, True), "context and targets"),
     ):
-        plot(_only(batch, *parts), ax, sample).set_title(title)
+        plot(only(batch, *parts), ax, sample).set_title(title)
     return saved(drawn, path)
 
 
-def _only(batch: MaskBatch, context: bool, targets: bool) -> MaskBatch:
+def only(batch: Drawn, context: bool, targets: bool) -> Drawn:
     """The batch without its context, or without its targets."""
     seen, hidden = batch.arrays
     return evolve(batch, context=seen & context, targets=hidden & targets)
 
 
-def from_arrays(context: Any, targets: Any, grid: Grid) -> MaskBatch:
+def from_arrays(context: Any, targets: Any, grid: Grid) -> Drawn:
     """A batch of masks that came from elsewhere."""
-    context, targets = host(context), host(targets)
-    return MaskBatch(context=context, targets=targets, grid=grid, sample_keys=np.zeros(len(context), np.uint64))
+    context, targets = (fetched(part).astype(np.bool_, copy=False) for part in (context, targets))
+    return Drawn(context=context, targets=targets, grid=grid, sample_keys=np.zeros(len(context), np.uint64))
 
 
 def saved(drawn: Any, path: Any) -> Any:
@@ -326,25 +326,3 @@ def saved(drawn: Any, path: Any) -> Any:
         drawn.savefig(path, dpi=120)
         log.info("saved mask visualization to %s", path)
     return drawn
-
-
-def level_panels(masks: Mapping[str, Any], grid: Grid, sample: int, size: Sequence[float], path: Any = None) -> Any:
-    """One sample, a column for each level: the contexts above, the targets below."""
-    drawn = new_figure(size)
-    rows = drawn.subplots(2, len(masks), squeeze=False)
-    for column, (name, level) in enumerate(masks.items()):
-        batch = from_arrays(level["context"], level["targets"], grid)
-        plot(_only(batch, True, False), rows[0, column], sample).set_title(f"{name}: context")
-        plot(_only(batch, False, True), rows[1, column], sample).set_title(f"{name}: targets")
-    return saved(drawn, path)
-
-
-def level_overlays(masks: Mapping[str, Any], grid: Grid, sample: int, size: Sequence[float], path: Any = None) -> Any:
-    """One sample, a panel for each level: context and targets, and a legend."""
-    drawn = new_figure(size)
-    drawn.suptitle("context and targets of each level")
-    batches = {name: from_arrays(level["context"], level["targets"], grid) for name, level in masks.items()}
-    for ax, (name, batch) in zip(drawn.subplots(1, len(masks), squeeze=False)[0], batches.items(), strict=True):
-        plot(batch, ax, sample).set_title(name)
-    _write_legend(drawn, kinds((batch, sample) for batch in batches.values()))
-    return saved(drawn, path)

@@ -1,6 +1,6 @@
 """The law of video blocks as a plain loop, a sample at a time: what tests hold the sampler to, and benchmarks compare.
 
-Slow on purpose, and written in Torch as V-JEPA's own collator is, without the tables of `maskkit_jepa.video`: a size is
+Slow on purpose, and written in Torch as V-JEPA's own collator is, without the tables of `blocks/video.py`: a size is
 drawn and rounded, blocks are set down on the grid one by one, and if they leave too little they are drawn again.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from maskkit_jepa.sizes import Range
-from maskkit_jepa.video import VideoRequest, rectangle
+from maskkit_jepa.blocks.sizes import Range
+from maskkit_jepa.blocks.video import VideoRequest, rectangle
 
 
 def video_sample(generator: torch.Generator, asked: VideoRequest) -> tuple[Any, Any]:

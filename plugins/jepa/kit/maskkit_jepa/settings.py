@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-from maskkit.configs.fields import build, config_error, parameters, problems_of
-from maskkit.errors import ConfigError, did_you_mean
-from maskkit.registry.item import Item, Settings, Strategy
+from maskkit import Item, Settings, Strategy, build, parameters
+from maskkit.errors import ConfigError, config_error, did_you_mean, problems_of
 from maskkit.validators import is_number
 
 
@@ -18,7 +17,7 @@ def strategy_config(name: str) -> Callable[[Any], Strategy]:
     def convert(value: Any) -> Strategy:
         if isinstance(value, Strategy):
             return value
-        from maskkit.configs.reading import config
+        from maskkit import config
 
         if not isinstance(value, (str, Mapping)):
             raise ConfigError(f"{name} must be a strategy: its name, or a mapping with a type, got {value!r:.60}")

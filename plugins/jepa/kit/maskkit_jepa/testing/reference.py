@@ -1,15 +1,15 @@
 """The laws of blocks as plain loops, a sample at a time: what tests hold the samplers to, and benchmarks compare with.
 
-Slow on purpose, and written without the tables of `maskkit_jepa.placements`: sizes are drawn and rounded, corners are
+Slow on purpose, and written without the tables of `blocks/placements.py`: sizes are drawn and rounded, corners are
 drawn, and what does not fit is drawn again.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from maskkit_jepa.counter import Bools
-from maskkit_jepa.plans import BlockRequest
-from maskkit_jepa.sizes import Range, is_inside
+from maskkit_jepa.blocks.plans import BlockRequest
+from maskkit_jepa.blocks.sizes import Range, is_inside
+from maskkit_jepa.randomness import Bools
 
 Sample = tuple[Bools, Bools]
 """Context (H, W) and targets (T, H, W)."""

@@ -1,6 +1,6 @@
 """All places that a block can take on a grid, numbered, so that drawing a block is drawing a number.
 
-The sizes are few (`maskkit_jepa.sizes`), so are the places: 341 for targets of 15-20 % on a 14 x 14 grid. Each place
+The sizes are few (`sizes.py`), so are the places: 341 for targets of 15-20 % on a 14 x 14 grid. Each place
 has a bitset of the places that it leaves free. What k blocks leave free is the AND of their k bitsets, its weighted
 number of bits is the chance that a random block would fit, and one uniform number picks one of those bits: the law of
 "draw a size and a corner until the block is free", without drawing again.
@@ -11,23 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
-from maskkit_jepa.counter import Array, Bits, Bools, Floats, Ints
+from maskkit_jepa.blocks.sizes import Size
 from maskkit_jepa.grid import apart, block_places, paint
-from maskkit_jepa.sizes import Size
+from maskkit_jepa.randomness import Array, Bits, Bools, Floats, Ints
 
 _WORD = 64
 _TABLE_BYTES = 16 * 2**20
 """The most that the table of painted places may take; more are painted one by one."""
 _BITSET_PLACES = 8192
 """Up to here bitsets are made (8 MiB for these, half a second); grids of more places than that do without."""
-_PAIR_PLACES = 2048
-"""Up to here the law of the first two blocks is tabulated."""
-_AHEAD_PLACES = 640
-"""Up to here it is looked ahead whether a third and a fourth block will find a place."""
-
 _LONG = 256
 """Numbers in a row that are worth a call of their own."""
 
@@ -54,20 +48,6 @@ class Law:
         open_ = np.flatnonzero(~self._known.take(step))
         drawn.ravel()[open_] = self.running.searchsorted(uniform.ravel()[open_], side="right")
         return drawn
-
-
-class Opening(NamedTuple):
-    """The first two of several disjoint blocks.
-
-    Attributes:
-        law: of the pairs that there are.
-        places: (pairs, 2).
-        third: (pairs, words) what the third may be, so that a fourth fits; None where nothing is looked ahead.
-    """
-
-    law: Law
-    places: Ints
-    third: Bits | None
 
 
 class Placements:
@@ -100,7 +80,6 @@ class Placements:
         self._counts = np.array(counts)
         self._size_law = Law(np.array([size.weight for size in self.sizes]))
         self._law = Law(self.weights)
-        self._openings: dict[int, Opening] = {}
 
     # -- one block ------------------------------------------------------------------------------------------------
 
@@ -142,10 +121,6 @@ class Placements:
         """Whether `free` and `pick` can be used."""
         return len(self.boxes) <= _BITSET_PLACES
 
-    def looks_ahead(self, count: int) -> bool:
-        """Whether `opening` makes sure that all of so many blocks find a place."""
-        return len(self.boxes) <= (_PAIR_PLACES if count <= 2 else _AHEAD_PLACES if count <= 4 else 0)
-
     @cached_property
     def free(self) -> Bits:
         """(places, words): bit p of row i says that places i and p share no token."""
@@ -180,51 +155,10 @@ class Placements:
         np.minimum(rank, count - np.uint8(1), out=rank)  # rounding may have reached the count
         return word * _WORD + _nth_bit(free.ravel().take(rows * words + word), rank), total > 0
 
-    def opening(self, count: int) -> Opening | None:
-        """How `count` disjoint blocks begin; None where that is too much to tabulate.
-
-        The law is that of blocks set down one after the other, starting over where one finds no place. If this looks
-        ahead, the chance of each pair to be completed is in its probability, and nothing is ever started over.
-        """
-        if len(self.boxes) > _PAIR_PLACES:
-            return None
-        ahead = count if self.looks_ahead(count) else 2
-        if ahead not in self._openings:
-            self._openings[ahead] = self._tabulate(ahead)
-        return self._openings[ahead]
-
-    def _tabulate(self, count: int) -> Opening:
-        clear = np.unpackbits(self.free.view(np.uint8), axis=1, bitorder="little").astype(np.float64)
-        single = clear @ self.weights
-        inverse = np.divide(1, single, out=np.zeros_like(single), where=single > 0)
-        joint = clear * np.outer(self.weights, self.weights) * (inverse[:, None] + inverse)
-        first, second = (axis.astype(np.int32) for axis in np.nonzero(np.triu(joint)))
-        weights, third = joint[first, second], None
-        if count > 2:
-            beside = self.weight(self.free[first] & self.free[second])
-            weights *= beside > 0
-        if count == 4:
-            third = np.concatenate([self._completable(i) for i in np.flatnonzero(self.real).tolist()])
-            weights *= np.divide(self.weight(third), beside, out=np.zeros_like(beside), where=beside > 0)
-        possible = weights > 0
-        places = np.column_stack([first, second])[possible]
-        return Opening(Law(weights[possible]), places, None if third is None else third[possible])
-
     def weight(self, bitsets: Bits) -> Floats:
         """The probability of each bitset (R, words): that a block by the law has one of its places."""
         weights: Floats = np.bitwise_count(bitsets) @ self._word_weights
         return weights
-
-    def _completable(self, i: int) -> Bits:
-        """For each place j > i apart from i: the bitset of the k apart from both that leave a place for a fourth."""
-        near = np.flatnonzero(np.unpackbits(self.free[i].view(np.uint8), bitorder="little"))
-        later = near[near > i]
-        fourth = np.zeros((len(later), len(near)), np.uint64)
-        for word in (self.free & self.free[i]).T:
-            fourth |= word[later, None] & word[near]
-        found = np.zeros((len(later), len(self.boxes)), np.bool_)
-        found[:, near] = fourth > 0
-        return np.packbits(found, axis=1, bitorder="little").view("<u8").astype(np.uint64) & self.free[later]
 
 
 @lru_cache(maxsize=32)

@@ -5,7 +5,7 @@ the ones before leave free, sizes and corners by their laws; then the context bl
 tokens when the targets are taken out. It fails where no place is left.
 
 **Why it ends.** A sample makes `max_attempts` attempts, of one step for each target; after that it takes an arrangement
-that was found beforehand. There is one: a plan exists only once `maskkit_jepa.packing` has found it. So a draw is at
+that was found beforehand. There is one: a plan exists only once `blocks/packing.py` has found it. So a draw is at
 most `max_attempts * count` steps and a look-up, and whatever it gives keeps all promises.
 """
 
@@ -17,14 +17,14 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-from maskkit_jepa.attempts import first_success
-from maskkit_jepa.batch import MaskBatch
-from maskkit_jepa.counter import Bits, Bools, Floats, Ints, fork, integers, shuffle, uniform
-from maskkit_jepa.counter import keys as sample_keys
+from maskkit_jepa.batch.batch import MaskBatch
+from maskkit_jepa.blocks.placements import placements
+from maskkit_jepa.blocks.plans import BlockPlan
+from maskkit_jepa.blocks.retries import first_success
+from maskkit_jepa.blocks.sizes import Size
 from maskkit_jepa.grid import apart, free_in
-from maskkit_jepa.placements import placements
-from maskkit_jepa.plans import BlockPlan
-from maskkit_jepa.sizes import Size
+from maskkit_jepa.randomness import Bits, Bools, Floats, Ints, fork, integers, shuffle, uniform
+from maskkit_jepa.randomness import keys as sample_keys
 
 _TRIES = 32
 """Tries at a free place on grids that are too large for bitsets."""
@@ -80,14 +80,8 @@ class Blocks:
             lambda rows, numbers: self._attempt(keys[rows], numbers, None if sizes is None else sizes[rows]),
             self.plan.max_attempts,
             lambda rows: self._spare(keys[rows]) if sizes is None else self._spare_of(sizes[rows]),
-            likely=self._likely,
+            likely=self.plan.overlap == "allow" and self._context_is_safe,
         )
-
-    @cached_property
-    def _likely(self) -> bool:
-        """Whether attempts hardly ever fail."""
-        looked_ahead = self.plan.overlap == "allow" or self.targets.looks_ahead(self.plan.count)
-        return looked_ahead and self._context_is_safe
 
     def _attempt(self, keys: Bits, numbers: Ints, sizes: Ints | None = None) -> tuple[Ints, Bools]:
         """Places, and whether they keep the promises, for attempts with these numbers, of these sizes if given."""
@@ -111,19 +105,11 @@ class Blocks:
         count, places = self.plan.count, self.targets
         targets = np.empty((len(keys), count), np.int64)
         good = np.ones(len(keys), np.bool_)
-        opening = places.opening(count) if count > 1 else None
-        if opening is None:
-            targets[:, 0] = places.draw(chances[:, 0])
-        else:
-            index = opening.law.draw(chances[:, 0])
-            targets[:, :2] = opening.places.take(index, axis=0)
+        targets[:, 0] = places.draw(chances[:, 0])
         free = places.free.take(targets[:, 0], axis=0)
         for i in range(1, count):
-            if i == 2 and opening is not None and opening.third is not None:
-                targets[:, 2], _ = places.pick(opening.third.take(index, axis=0), chances[:, 2])
-            elif i >= 2 or opening is None:
-                targets[:, i], found = places.pick(free, chances[:, i])
-                good &= found
+            targets[:, i], found = places.pick(free, chances[:, i])
+            good &= found
             if i + 1 < count:
                 free &= places.free.take(targets[:, i], axis=0)
         return targets, good

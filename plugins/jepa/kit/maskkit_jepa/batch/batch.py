@@ -2,67 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from attrs import evolve, field, frozen
-from maskkit.errors import ConfigError
-from maskkit.registry.extensions import backend as find_backend
-from maskkit_jepa.counter import Array, Bits, Bools
-from maskkit_jepa.grid import Grid
-
-if TYPE_CHECKING:
-    from maskkit_jepa.indices import Indices
-
-
-class Packed(NamedTuple):
-    """Masks at a bit a token: bit i of a row is bit `i % 8` of byte `i // 8`.
-
-    Attributes:
-        context: (B, ceil(N / 8)) bytes.
-        targets: (B, T, ceil(N / 8)) bytes.
-        num_tokens: N.
-    """
-
-    context: Any
-    targets: Any
-    num_tokens: int
-
-    def unpack(self) -> tuple[Bools, Bools]:
-        """NumPy booleans (B, N) and (B, T, N)."""
-        context, targets = (
-            np.unpackbits(np.asarray(part), axis=-1, count=self.num_tokens, bitorder="little").astype(np.bool_)
-            for part in (self.context, self.targets)
-        )
-        return context, targets
+from attrs import evolve, frozen
+from maskkit import ConfigError
+from maskkit import backend as find_backend
+from maskkit_jepa.batch import indices, pictures, statistics
+from maskkit_jepa.batch.drawn import Drawn, Packed
+from maskkit_jepa.batch.indices import Indices
+from maskkit_jepa.randomness import Array
 
 
 @frozen(eq=False, kw_only=True, repr=False)
-class MaskBatch:
+class MaskBatch(Drawn):
     """The masks of B samples on a grid of N tokens: what to encode, and T sets of tokens to predict. True = use.
 
-    `context, targets = batch` unpacks it, and `batch["context"]`, `batch["targets"]` work too.
+    `context, targets = batch` unpacks it, and `batch["context"]`, `batch["targets"]` and the names of `extra` work too.
 
-    Attributes:
-        context: (B, N) booleans, the tokens that the context encoder sees.
-        targets: (B, T, N) booleans, the tokens that each target holds.
-        grid: tokens along each axis; N is their product, tokens are numbered in C order.
-        sample_keys: (B,) the samples' keys (`maskkit_jepa.keys`), for what is drawn later, such as trimming.
-        boxes: (B, T, 2 * axes) integers where every target is one box: its corner, then its extent; on images
-            (top, left, height, width). Else None.
-        extra: further arrays of the samples, (B, ...), by name; `batch[name]` gives them like the two above.
+    Attributes, beside those of `Drawn`:
         backend: the library of `context`, `targets` and all views: "torch", "numpy", "jax", "keras".
         device: where that library puts them; None is its default.
     """
 
-    _context: Bools
-    _targets: Bools
-    grid: Grid
-    sample_keys: Bits = field(repr=False)
-    boxes: Array | None = None
-    extra: Mapping[str, Array] = {}
     backend: str = "torch"
     device: Any = None
 
@@ -82,17 +46,6 @@ class MaskBatch:
     def union(self) -> Any:
         """(B, N) booleans: what is in any target."""
         return self.given(np.any(self._targets, axis=1))
-
-    @property
-    def arrays(self) -> tuple[Bools, Bools]:
-        """Context and targets as NumPy arrays, uncopied."""
-        return self._context, self._targets
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(B, T, N)."""
-        batch, targets, tokens = self._targets.shape
-        return batch, targets, tokens
 
     def given(self, array: Array) -> Any:
         """A NumPy array as an array of this batch's library, on its device."""
@@ -176,10 +129,8 @@ class MaskBatch:
         num_prefix_tokens: int = 0,
         pad: int = 0,
     ) -> Indices:
-        """The numbers of the tokens instead of booleans, for gathering: see `maskkit_jepa.indices.to_indices`."""
-        from maskkit_jepa.indices import to_indices
-
-        return to_indices(self, count, target_count, trim, num_prefix_tokens, pad)
+        """The numbers of the tokens instead of booleans, for gathering: see `maskkit_jepa.batch.indices.to_indices`."""
+        return indices.to_indices(self, count, target_count, trim, num_prefix_tokens, pad)
 
     def packed(self) -> Packed:
         """A bit a token, an eighth of the bytes: to store or send masks."""
@@ -187,36 +138,26 @@ class MaskBatch:
         return Packed(context, targets, self.shape[-1])
 
     def stats(self) -> dict[str, float]:
-        """Coverage and overlap: see `maskkit_jepa.statistics.mask_statistics`."""
-        from maskkit_jepa.statistics import mask_statistics
-
-        return mask_statistics(*self.arrays)
+        """Coverage and overlap: see `maskkit_jepa.batch.statistics.mask_statistics`."""
+        return statistics.mask_statistics(*self.arrays)
 
     # -- pictures -------------------------------------------------------------------------------------------------
 
     def text(self, width: int = 80, sample: int = 0) -> str:
         """One sample for the terminal: `░` context, digits the targets, blank what is neither."""
-        from maskkit_jepa.pictures import text
-
-        return text(self, width, sample)
+        return pictures.text(self, width, sample)
 
     def svg(self, sample: int = 0) -> str:
         """One sample as an SVG document."""
-        from maskkit_jepa.pictures import svg
-
-        return svg(self, sample)
+        return pictures.svg(self, sample)
 
     def plot(self, ax: Any = None, sample: int = 0) -> Any:
         """One sample on matplotlib axes (new ones if None); returns them."""
-        from maskkit_jepa.pictures import plot
-
-        return plot(self, ax, sample)
+        return pictures.plot(self, ax, sample)
 
     def figure(self, samples: int = 4) -> Any:
         """A matplotlib figure of the first few samples. It is not registered with pyplot: there is nothing to close."""
-        from maskkit_jepa.pictures import figure
-
-        return figure({f"sample {i}": (self, i) for i in range(min(samples, self.shape[0]))})
+        return pictures.figure({f"sample {i}": (self, i) for i in range(min(samples, self.shape[0]))})
 
     def _repr_svg_(self) -> str:
         return self.svg()
@@ -257,27 +198,21 @@ class MaskGroups(dict[str, Any]):
 
     def svg(self, sample: int = 0) -> str:
         """One sample as an SVG document, the pictures side by side."""
-        from maskkit_jepa.pictures import svg_row
-
-        return svg_row({name: (batch, sample) for name, batch in self.items()})
+        return pictures.svg_row({name: (batch, sample) for name, batch in self.items()})
 
     def plot(self, axes: Any = None, sample: int = 0) -> Any:
         """One sample on matplotlib axes, one for each name (new ones if None); returns them."""
-        from maskkit_jepa.pictures import figure
-
         if axes is None:
-            return figure({name: (batch, sample) for name, batch in self.items()}).axes
+            return pictures.figure({name: (batch, sample) for name, batch in self.items()}).axes
         for ax, (name, batch) in zip(axes, self.items(), strict=True):
             batch.plot(ax, sample).set_title(name)
         return axes
 
     def figure(self, samples: int = 1) -> Any:
         """A matplotlib figure of the first sample, the pictures side by side."""
-        from maskkit_jepa.pictures import figure
-
         shown = {(name, i): batch for name, batch in self.items() for i in range(min(samples, batch.shape[0]))}
         titles = {key: key[0] if samples == 1 else f"{key[0]}, sample {key[1]}" for key in shown}
-        return figure({titles[key]: (batch, key[1]) for key, batch in shown.items()})
+        return pictures.figure({titles[key]: (batch, key[1]) for key, batch in shown.items()})
 
     def _repr_svg_(self) -> str:
         return self.svg()

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from maskkit.errors import ConfigError
 from maskkit.validators import is_integer
-from maskkit_jepa.batch import MaskBatch
+from maskkit_jepa.batch.batch import MaskBatch
 
 STYLES = ("masks", "ijepa")
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from maskkit.errors import ConfigError, did_you_mean
-from maskkit_jepa.counter import Bits, Bools, Ints, choose, fork
+from maskkit_jepa.randomness import Bits, Bools, Ints, choose, fork
 
 if TYPE_CHECKING:
-    from maskkit_jepa.batch import MaskBatch
+    from maskkit_jepa.batch.batch import MaskBatch
 
 _TRIM = 0x7121  # the fork of the samples' keys that trimming draws from; target t uses the one after it, and so on
 _COUNTS = ("max", "min", "exact")

@@ -1,0 +1,78 @@
+"""What `maskkit render` and `maskkit stats` show of a strategy: the first samples, and figures over many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from maskkit_jepa.batch.batch import MaskGroups
+from maskkit_jepa.batch.pictures import text_legend
+from maskkit_jepa.randomness import Array
+
+
+class StrategyPicture:
+    """Context and targets of a few samples on their grid.
+
+    Args:
+        shown: a `MaskBatch`, or `MaskGroups`.
+        notes: lines for the user.
+    """
+
+    def __init__(self, shown: Any, notes: Sequence[str]) -> None:
+        self._shown, self.notes = shown, notes
+
+    def text(self, width: int) -> str:
+        """The first sample, and what its characters mean."""
+        batches = self._shown.values() if isinstance(self._shown, MaskGroups) else (self._shown,)
+        return f"{self._shown.text(width)}\n{text_legend((batch, 0) for batch in batches)}"
+
+    def svg(self) -> str:
+        """The first sample."""
+        return str(self._shown.svg())
+
+    def figure(self) -> Any:
+        """The samples side by side."""
+        return self._shown.figure()
+
+    def arrays(self) -> Mapping[str, Array]:
+        """Context, targets and what else belongs to the samples; of groups, under the names of both."""
+        on_host = self._shown.numpy()
+        groups = on_host if isinstance(on_host, MaskGroups) else {"": on_host}
+        return {f"{name}_{part}".strip("_"): array for name, batch in groups.items() for part, array in batch.items()}
+
+
+class StrategyMeasures:
+    """Coverage and overlap over many samples, a column for each group of masks.
+
+    Args:
+        config: of the strategy.
+        shown: a `MaskBatch`, or `MaskGroups`.
+        notes: lines for the user.
+    """
+
+    def __init__(self, config: Any, shown: Any, notes: Sequence[str]) -> None:
+        self._config, self.notes = config, notes
+        first = next(iter(shown.values())) if isinstance(shown, MaskGroups) else shown
+        self._samples = first.shape[0]
+        self._found = shown.stats()
+
+    def to_dict(self) -> Any:
+        """Shares by name; of groups, under their names."""
+        return self._found
+
+    def text(self, width: int) -> str:
+        """A table in per cent."""
+        from rich.console import Console
+        from rich.table import Table
+
+        groups = self._found if isinstance(next(iter(self._found.values())), dict) else {"": self._found}
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+        table.add_column(f"of {self._samples:,} samples", no_wrap=True)
+        for group in groups:
+            table.add_column(group, justify="right", no_wrap=True)
+        for name in next(iter(groups.values())):
+            table.add_row(name.replace("_", " "), *(f"{figures[name]:.1%}" for figures in groups.values()))
+        console = Console(width=width)
+        with console.capture() as printed:
+            console.print(table)
+        return f"{self._config!r}\n{printed.get().rstrip()}"

@@ -1,0 +1,1 @@
+"""Blocks of tokens: which sizes, where they fit, and how they are drawn."""

@@ -1,0 +1,1 @@
+"""Masks beside the data: for loaders of Torch and of Keras."""
