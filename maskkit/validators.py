@@ -172,11 +172,14 @@ class FieldRule:
 
 
 def _rule(name: str, others: tuple[str, ...], words: str, wrong: Callable[[Any, tuple[Any, ...]], str]) -> FieldRule:
-    """A rule of one field by others: `wrong(value, others' values)` is what comes after the name, or empty."""
+    """A rule of one field by others: `wrong(value, others' values)` is what comes after the name, or empty.
+
+    Where one of them is None, for it need not be given, nothing is asked.
+    """
 
     def problem(config: Any) -> str:
-        value = getattr(config, name)
-        found = "" if value is None else wrong(value, tuple(getattr(config, other) for other in others))
+        value, limits = getattr(config, name), tuple(getattr(config, other) for other in others)
+        found = "" if any(one is None for one in (value, *limits)) else wrong(value, limits)
         return f"{subject(config, name)} {found}" if found else ""
 
     return FieldRule((name, *others), words, problem)
