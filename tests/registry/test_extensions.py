@@ -95,3 +95,29 @@ def test_a_broken_command_plugin_is_one_warning(site):
     assert done.stderr.count("\n") == 1
     assert "skipped" in done.stderr
     assert "boom" in done.stderr
+
+
+def test_two_backends_of_one_name_conflict_whatever_the_order(site):
+    source = """
+from maskkit import hookimpl
+
+class Lists:
+    name = "lists"
+    def from_host(self, array, dtype, device):
+        return array.tolist()
+
+@hookimpl
+def maskkit_backends():
+    return [Lists()]
+"""
+    site.add("zeta-lists", "zeta_lists", source, "backend.lists")
+    site.add("acme-lists", "acme_lists", source, "backend.lists")
+    code = """
+        import maskkit
+        try:
+            print(maskkit.create("causal", seq_len=1).allowed("lists"))
+        except maskkit.ConfigError as error:
+            print(error)
+    """
+    assert site.run(code).stdout.startswith("backend 'lists' is offered by acme_lists and zeta_lists; uninstall one")
+    assert site.run(code, MASKKIT_BLOCK="zeta-lists").stdout == "[[True]]\n"
