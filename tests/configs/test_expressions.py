@@ -1,6 +1,7 @@
 """Mask expressions: what they say, and what they cannot hold."""
 
 import pytest
+from messages import message_of
 import maskkit
 
 
@@ -62,3 +63,7 @@ def test_expressions_too_deep_or_too_long_are_refused():
         maskkit.parse("~" * 5000 + "causal", seq_len=4)
     with pytest.raises(maskkit.ConfigError, match="at most 10000 characters"):
         maskkit.parse("causal & " * 5000 + "causal", seq_len=4)
+
+
+def test_expressions_are_strings():
+    assert message_of(maskkit.parse, 3) == "an expression must be a string, got 3"
