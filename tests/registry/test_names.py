@@ -5,7 +5,7 @@ import pytest
 from attrs import define, field, frozen
 from messages import message_of
 import maskkit
-from maskkit import AttentionMask, positive
+from maskkit import AttentionMask, Item, positive
 from maskkit.testing import check_plugin
 
 
@@ -38,6 +38,11 @@ def test_unknown_names_say_the_nearest_and_how_to_list():
 def test_a_name_of_another_kind_is_pointed_out():
     text = message_of(maskkit.create, "causal", kind="strategy", error=maskkit.UnknownName)
     assert "there is mask.causal" in text
+
+
+@pytest.mark.parametrize("kind", [3, "masks", ["mask"]])
+def test_kinds_must_be_known(kind):
+    assert "kind must be one of 'mask'" in message_of(maskkit.create, "causal", kind=kind, seq_len=4)
 
 
 @pytest.mark.parametrize("name", [3, None, ["causal"]])
@@ -89,7 +94,22 @@ def test_register_refuses_what_breaks_the_contract():
     class Causal(AttentionMask):
         name = "causal"
 
+    @frozen
+    class Kindless(Item):
+        name = "kindless"
+
+    @frozen
+    class NoLayer(Item):
+        name, kind = "no_layer", "attention"
+
+    @frozen
+    class Stranger(Item):
+        name, kind = "stranger", "strange"
+
     for cls, words in (
+        (Kindless, "Kindless has no kind; derive it from a base class that has"),
+        (NoLayer, "NoLayer does not derive from Attention"),
+        (Stranger, "kind must be one of 'mask', 'attention', 'strategy', got 'strange'"),
         (Plain, "not decorated with @attrs.frozen"),
         (Thawed, "must be frozen"),
         (Nameless, "needs a class attribute name"),
