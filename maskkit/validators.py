@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class Rule:
         if not self.test(value):
             hint = self.hint(value) if self.hint else ""
             raise ConfigError(message(instance, attribute.name, self.rule, value) + hint)
+
+    def check(self, name: str, value: Any) -> None:
+        """The same for an argument of a function, which is no field."""
+        argument: Any = SimpleNamespace(name=name, type=None)
+        self(None, argument, value)
 
 
 def check_number(instance: Any, attribute: Attribute[Any], value: Any) -> None:

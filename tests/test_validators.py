@@ -19,6 +19,7 @@ from maskkit import (
     by_content,
     exactly_one,
     multiple,
+    one_of,
     only_with,
     optional,
     positive,
@@ -180,6 +181,13 @@ def test_attention_layers_speak_of_parameters():
         "ruled_layer attention has 2 problems: Parameter 'dim' must be divisible by heads=2, got 9; "
         "Parameter 'low' must be at most high=1.0, got 2.0"
     )
+
+
+def test_a_validator_checks_arguments_of_functions_too():
+    one_of("or", "and").check("combination", "and")
+    text = message_of(one_of("or", "and").check, "combination", "nad")
+    assert text == "combination must be one of 'or', 'and', got 'nad'; did you mean 'and'?"
+    assert message_of(positive.check, "count", "3") == "count must be a number, got '3'"
 
 
 def test_a_rule_of_ones_own_is_a_problem_in_words():

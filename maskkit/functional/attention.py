@@ -65,7 +65,7 @@ def validate_attention_config(attention_type: str = "", /, **params: Any) -> Non
         ConfigError: a ValueError, with all that is wrong.
     """
     attention_type, params = _type_first(attention_type, params)
-    _validated(attention_type, {key: value for key, value in params.items() if key != "name"})
+    _validated(attention_type, params)
     log.debug("The parameters of %r are valid: %s", attention_type, params)
 
 

@@ -18,7 +18,7 @@ from maskkit.functional.types import how_to_list, info_of_all, type_of
 from maskkit.masks.algebra import combine
 from maskkit.masks.mask import Mask
 from maskkit.registry.item import lazy
-from maskkit.validators import shown
+from maskkit.validators import one_of, shown
 
 log = logging.getLogger("maskkit.mask")
 
@@ -31,6 +31,12 @@ __getattr__ = lazy("maskkit.functional", "MaskType", source="types")  # made whe
 
 def _mask_type(value: Any) -> str:
     return type_of("mask")(value)
+
+
+def _extra_params(extra: Any) -> dict[str, Any]:
+    if extra is not None and not isinstance(extra, Mapping):
+        raise ConfigError(f"extra_params must be a mapping of parameters, got {shown(extra)}")
+    return dict(extra or {})
 
 
 def _same_params(params: Mapping[str, Any]) -> Any:
@@ -85,7 +91,7 @@ class MaskConfig:
     interaction_type: str | None = None
     hierarchy_levels: Any = field(default=None, eq=by_content)
     separation_threshold: float | None = None
-    extra_params: Mapping[str, Any] = field(factory=dict, converter=dict, eq=_same_params)
+    extra_params: Mapping[str, Any] = field(factory=dict, converter=_extra_params, eq=_same_params)
 
     def __attrs_post_init__(self) -> None:
         build_config(self.mask_type, kind="mask", **self.params())
@@ -138,11 +144,10 @@ def _type_and_params(mask_type: Any, config: Any, kwargs: Mapping[str, Any]) -> 
 
 
 def _with_extra(params: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    if extra is not None and not isinstance(extra, Mapping):
-        raise ConfigError(f"extra_params must be a mapping of parameters, got {shown(extra)}")
-    if twice := sorted(params.keys() & (extra or {}).keys()):
+    others = _extra_params(extra)
+    if twice := sorted(params.keys() & others.keys()):
         raise ConfigError(f"{', '.join(twice)} given twice: as it is, and in extra_params; give it once")
-    return params | dict(extra or {})
+    return params | others
 
 
 def _log_created(kind: str, params: Mapping[str, Any], built: Any) -> None:
@@ -199,9 +204,7 @@ def combine_masks(*masks: Any, combination: str = "or") -> Mask:
     """
     if not masks:
         raise ConfigError("combine_masks needs at least one mask, got none")
-    if combination not in ("or", "and", "xor"):
-        near = did_you_mean(str(combination), ("or", "and", "xor"))
-        raise ConfigError(f"combination must be one of 'or', 'and', 'xor', got {combination!r}{near}")
+    one_of("or", "and", "xor").check("combination", combination)
     known = [as_mask(mask, "combine_masks") for mask in masks]
     if combination == "xor":
         # Of n masks, an odd number blocks where an odd number allows, if n is even; where an even number does, if odd.

@@ -208,8 +208,9 @@ def test_type_and_config_must_agree(args, words):
 
 
 def test_extra_params_is_a_mapping():
-    with pytest.raises(ConfigError, match="extra_params must be a mapping"):
-        create_mask("causal", seq_len=4, extra_params=[1])
+    for function in (create_mask, MaskConfig):
+        with pytest.raises(ConfigError, match="extra_params must be a mapping of parameters, got"):
+            function(mask_type="causal", seq_len=4, extra_params=[1])
 
 
 # -- dtype ------------------------------------------------------------------------------------------------------------
