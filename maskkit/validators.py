@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class Rule:
         if not self.test(value):
             hint = self.hint(value) if self.hint else ""
             raise ConfigError(message(instance, attribute.name, self.rule, value) + hint)
+
+    def check(self, name: str, value: Any) -> None:
+        """The same for an argument of a function, which is no field."""
+        argument: Any = SimpleNamespace(name=name, type=None)
+        self(None, argument, value)
 
 
 def check_number(instance: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -172,11 +178,14 @@ class FieldRule:
 
 
 def _rule(name: str, others: tuple[str, ...], words: str, wrong: Callable[[Any, tuple[Any, ...]], str]) -> FieldRule:
-    """A rule of one field by others: `wrong(value, others' values)` is what comes after the name, or empty."""
+    """A rule of one field by others: `wrong(value, others' values)` is what comes after the name, or empty.
+
+    Where one of them is None, for it need not be given, nothing is asked.
+    """
 
     def problem(config: Any) -> str:
-        value = getattr(config, name)
-        found = "" if value is None else wrong(value, tuple(getattr(config, other) for other in others))
+        value, limits = getattr(config, name), tuple(getattr(config, other) for other in others)
+        found = "" if any(one is None for one in (value, *limits)) else wrong(value, limits)
         return f"{subject(config, name)} {found}" if found else ""
 
     return FieldRule((name, *others), words, problem)

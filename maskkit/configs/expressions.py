@@ -20,6 +20,8 @@ def tree(expression: str) -> dict[str, Any]:
     Raises:
         ConfigError: with the place, where anything but what is allowed stands.
     """
+    if not isinstance(expression, str):
+        raise ConfigError(f"an expression must be a string, got {expression!r}")
     if len(expression) > _LONGEST:
         raise ConfigError(
             f"an expression has at most {_LONGEST} characters, got {len(expression)}; use a file and load()"

@@ -65,7 +65,7 @@ def _broken_rules(
         if name in values:
             setattr(known, field.attribute.name, values[name])
         elif name not in params and not field.required:
-            setattr(known, field.attribute.name, field.attribute.default)
+            setattr(known, field.attribute.name, field.default())
     rules = [rule for rule in cls.rules if all(hasattr(known, name) for name in rule.fields)]
     return [problem for rule in rules if (problem := rule.problem(known))]
 
@@ -112,6 +112,15 @@ class Field:
         self.type = kind
         self.required = attribute.default is attrs.NOTHING
         self.attribute = attribute.evolve(type=kind)
+
+    def default(self) -> Any:
+        """What the class has where the parameter is not given; None where that depends on other fields."""
+        value: Any = self.attribute.default
+        if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
+            if value.takes_self:
+                return None
+            value = value.factory()
+        return self.attribute.converter(value) if callable(self.attribute.converter) else value
 
     def structure(self, value: Any) -> Any:
         """The value in the field's type, or an error."""

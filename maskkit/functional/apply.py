@@ -7,10 +7,10 @@ from typing import Any
 
 from maskkit.arrays.dtypes import dtype_name, is_floating, lowest
 from maskkit.arrays.libraries import is_array, library, namespace
-from maskkit.errors import ConfigError, did_you_mean
+from maskkit.errors import ConfigError
 from maskkit.masks.given import from_array
 from maskkit.masks.mask import AttentionMask, Mask
-from maskkit.validators import is_number, shown
+from maskkit.validators import is_number, one_of, shown
 
 Axes = tuple[int | None, ...]
 """The shape of a mask over its inputs: None where one entry serves all."""
@@ -93,11 +93,8 @@ def _holdable(value: Any, dtype: str) -> float:
 
 def _reading(inputs: Any, mask: Mask, mask_type: str | None, *, bare: bool) -> str:
     """ "attention" or "segmentation". A bare array does not say what its axes are."""
-    known = ("attention", "segmentation")
     if mask_type is not None:
-        if mask_type not in known:
-            hint = did_you_mean(str(mask_type), known)
-            raise ConfigError(f"mask_type must be one of 'attention', 'segmentation', got {mask_type!r}{hint}")
+        one_of("attention", "segmentation").check("mask_type", mask_type)
         return mask_type
     axes, most = len(mask.shape), len(inputs.shape)
     if not bare:

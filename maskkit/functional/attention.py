@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from maskkit.api import config as build_config
-from maskkit.api import names
-from maskkit.configs.describe import describe
+from maskkit.api import info, names
 from maskkit.configs.fields import Field, parameters
 from maskkit.configs.saving import fields_of
-from maskkit.errors import BrokenPlugin, ConfigError, UnknownName
-from maskkit.registry.item import KERAS_OPTIONS, Attention
+from maskkit.errors import ConfigError, UnknownName
+from maskkit.functional.types import info_of_all
+from maskkit.registry.item import KERAS_OPTIONS, Attention, lazy
 from maskkit.registry.loader import registry
 
 log = logging.getLogger("maskkit.attention")
 
-AttentionType = Literal[
-    "adaptive_multi_head",
-    "anchor",
-    "attention_block",
-    "capsule_routing",
-    "cbam",
-    "channel",
-    "differential",
-    "fnet",
-    "group_query",
-    "hopfield",
-    "mobile_mqa",
-    "multi_head",
-    "non_local",
-    "perceiver",
-    "reflect",
-    "shared_weights_cross",
-    "spatial",
-    "window",
-]
-"""The names that maskkit's own plugins offer; others add to them when they are installed."""
+__getattr__ = lazy("maskkit.functional", "AttentionType", source="types")  # made when it is first asked for
 
 
-def create_attention_layer(attention_type: AttentionType | str = "", /, name: str | None = None, **params: Any) -> Any:
+def create_attention_layer(attention_type: str = "", /, name: str | None = None, **params: Any) -> Any:
     """Build an attention layer.
 
     Args:
@@ -79,14 +58,14 @@ def create_attention_from_config(config: Mapping[str, Any]) -> Any:
     return create_attention_layer(config["type"], **params)
 
 
-def validate_attention_config(attention_type: AttentionType | str = "", /, **params: Any) -> None:
+def validate_attention_config(attention_type: str = "", /, **params: Any) -> None:
     """Check what `create_attention_layer` takes, without building anything.
 
     Raises:
         ConfigError: a ValueError, with all that is wrong.
     """
     attention_type, params = _type_first(attention_type, params)
-    _validated(attention_type, {key: value for key, value in params.items() if key != "name"})
+    _validated(attention_type, params)
     log.debug("The parameters of %r are valid: %s", attention_type, params)
 
 
@@ -97,27 +76,22 @@ def get_attention_info() -> dict[str, dict[str, Any]]:
         For each type `description`, `required_params` (names), `optional_params` (names and defaults), `use_case`, and
         `class`, the Keras layer. Yours to change.
     """
-    found = {}
-    for name in names("attention"):
-        try:
-            cls = _config_class(name)
-            layer_class = cls.find_layer_class()
-        except (BrokenPlugin, ConfigError) as error:  # two that offer one name are a ConfigError
-            log.warning("skipped: %s", error)
-            continue
-        fields = parameters(cls)
-        found[name] = {
-            "description": describe(cls, None).summary,
-            "required_params": [field for field in fields if fields[field].required],
-            "optional_params": {f: _default(fields[f]) for f in fields if not fields[f].required},
-            "use_case": cls.use_case,
-            "class": layer_class,
-        }
-    return found
+    return info_of_all("attention", _attention_info, log)
+
+
+def _attention_info(name: str) -> dict[str, Any]:
+    cls, known = _config_class(name), info(name, "attention")
+    return {
+        "description": known.summary,
+        "required_params": [p.name for p in known.parameters if p.required],
+        "optional_params": {p.name: p.default for p in known.parameters if not p.required},
+        "use_case": cls.use_case,
+        "class": cls.find_layer_class(),
+    }
 
 
 def adapt_params(
-    attention_type: AttentionType | str, /, *, dim: int, num_heads: int = 8, dropout: float = 0.0, **own: Any
+    attention_type: str, /, *, dim: int, num_heads: int = 8, dropout: float = 0.0, **own: Any
 ) -> dict[str, Any]:
     """The parameters of a layer by its own names, so that one transformer block can be written for all of them.
 
@@ -193,9 +167,3 @@ def _wrapped(attention_type: Any, params: Mapping[str, Any], error: Exception) -
         f"Failed to create {attention_type!r} layer ({layer_class}). Required: {required}. Provided: {list(params)}. "
         f"Please check parameter compatibility. Original error: {error}"
     )
-
-
-def _default(field: Field) -> Any:
-    """A default that is the caller's own."""
-    default: Any = field.attribute.default
-    return default.factory() if default.__class__.__name__ == "Factory" else copy.deepcopy(default)

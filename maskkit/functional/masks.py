@@ -3,110 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike, fspath
-from typing import Any, ClassVar
+from typing import Any
 
 from attrs import field, fields, frozen
 from maskkit.api import config as build_config
 from maskkit.api import create, info, names
 from maskkit.arrays.dtypes import mask_dtype
 from maskkit.arrays.fields import by_content
-from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
-from maskkit.functional.apply import apply_mask, as_mask
+from maskkit.errors import ConfigError, did_you_mean
+from maskkit.functional.apply import as_mask
+from maskkit.functional.types import how_to_list, info_of_all, type_of
 from maskkit.masks.algebra import combine
 from maskkit.masks.mask import Mask
-from maskkit.registry.loader import registry
-from maskkit.validators import shown
-
-__all__ = [
-    "MaskConfig",
-    "MaskFactory",
-    "MaskType",
-    "apply_mask",
-    "combine_masks",
-    "create_mask",
-    "get_mask_info",
-    "visualize_mask",
-]
+from maskkit.registry.item import lazy
+from maskkit.validators import one_of, shown
 
 log = logging.getLogger("maskkit.mask")
 
 
-# -- names ------------------------------------------------------------------------------------------------------------
-
-
-class _Members(type):
-    """What an Enum's class can do, over the masks that are installed now."""
-
-    def __getattr__(cls, name: str) -> MaskType:
-        if name in (members := cls.__members__):
-            return members[name]
-        raise AttributeError(f"MaskType has no member {name!r}{did_you_mean(name, members)} {_how_to_list()}")
-
-    @property
-    def __members__(cls) -> dict[str, MaskType]:
-        return {name.upper(): MaskType(name) for name in names("mask")}
-
-    def __getitem__(cls, name: str) -> MaskType:
-        return cls.__members__[name]
-
-    def __iter__(cls) -> Iterator[MaskType]:
-        return iter(cls.__members__.values())
-
-    def __len__(cls) -> int:
-        return len(cls.__members__)
-
-    def __contains__(cls, value: object) -> bool:
-        return value in names("mask")
-
-    def __dir__(cls) -> list[str]:
-        return [*super().__dir__(), *cls.__members__]
-
-
-class MaskType(str, metaclass=_Members):
-    """The name of an installed mask: `MaskType.CAUSAL`, `MaskType("causal")`, `list(MaskType)`.
-
-    It works as a StrEnum does (`name`, `value`, iteration, `is`), and is none: the members are the masks that are
-    installed or registered at the moment, a third party's included.
-
-    Raises:
-        ConfigError: `Invalid mask_type: ...`, an UnknownName where nothing has the name.
-    """
-
-    __slots__ = ()
-    _made: ClassVar[dict[str, MaskType]] = {}
-
-    def __new__(cls, value: str) -> MaskType:
-        """The one member of this name."""
-        if not isinstance(value, str):
-            raise ConfigError(f"Invalid mask_type: {value!r}, a name or a MaskType is needed {_how_to_list()}")
-        try:
-            short = registry.resolve(str(value), "mask").partition(".")[2]
-        except UnknownName as error:
-            rest = str(error).removeprefix(f"Unknown mask type {str(value)!r}")
-            raise UnknownName(f"Invalid mask_type: {value}{rest}") from None
-        return cls._made.setdefault(short, str.__new__(cls, short))
-
-    @property
-    def name(self) -> str:
-        """The member's name: `"CAUSAL"`."""
-        return self.upper()
-
-    @property
-    def value(self) -> str:
-        """The mask's name: `"causal"`."""
-        return str(self)
-
-    def __repr__(self) -> str:
-        return f"<MaskType.{self.name}: {self.value!r}>"
-
-
-def _how_to_list() -> str:
-    return f"({len(names('mask'))} installed: maskkit list --kind mask)"
+__getattr__ = lazy("maskkit.functional", "MaskType", source="types")  # made when it is first asked for
 
 
 # -- creation ---------------------------------------------------------------------------------------------------------
+
+
+def _mask_type(value: Any) -> str:
+    return type_of("mask")(value)
+
+
+def _extra_params(extra: Any) -> dict[str, Any]:
+    if extra is not None and not isinstance(extra, Mapping):
+        raise ConfigError(f"extra_params must be a mapping of parameters, got {shown(extra)}")
+    return dict(extra or {})
 
 
 def _same_params(params: Mapping[str, Any]) -> Any:
@@ -143,7 +73,7 @@ class MaskConfig:
         ConfigError: a ValueError, with all that is wrong.
     """
 
-    mask_type: str = field(converter=MaskType)
+    mask_type: str = field(converter=_mask_type)
     dtype: str = field(default="bool", converter=mask_dtype)
     seq_len: int | None = None
     window_size: int | None = None
@@ -161,7 +91,7 @@ class MaskConfig:
     interaction_type: str | None = None
     hierarchy_levels: Any = field(default=None, eq=by_content)
     separation_threshold: float | None = None
-    extra_params: Mapping[str, Any] = field(factory=dict, converter=dict, eq=_same_params)
+    extra_params: Mapping[str, Any] = field(factory=dict, converter=_extra_params, eq=_same_params)
 
     def __attrs_post_init__(self) -> None:
         build_config(self.mask_type, kind="mask", **self.params())
@@ -199,26 +129,25 @@ def create_mask(mask_type: str | None = None, config: MaskConfig | None = None, 
     return tuple(mask.astype(dtype) for mask in built) if isinstance(built, tuple) else built.astype(dtype)
 
 
-def _type_and_params(mask_type: Any, config: Any, kwargs: Mapping[str, Any]) -> tuple[MaskType, dict[str, Any]]:
+def _type_and_params(mask_type: Any, config: Any, kwargs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     given = {name: value for name, value in kwargs.items() if name != "extra_params"}
     params = _with_extra(given, kwargs.get("extra_params"))
     if config is None:
         if mask_type is None:
             raise ConfigError("create_mask needs a mask_type or a config: create_mask('causal', seq_len=128)")
-        return MaskType(mask_type), params
+        return _mask_type(mask_type), params
     if not isinstance(config, MaskConfig):
         raise ConfigError(f"config must be a MaskConfig, got {type(config).__name__}; maskkit.create takes mappings")
-    if mask_type is not None and MaskType(mask_type) is not config.mask_type:
+    if mask_type is not None and _mask_type(mask_type) != config.mask_type:
         raise ConfigError(f"mask_type {str(mask_type)!r} is not that of the config, {str(config.mask_type)!r}")
-    return MaskType(config.mask_type), {"dtype": config.dtype} | config.params() | params
+    return config.mask_type, {"dtype": config.dtype} | config.params() | params
 
 
 def _with_extra(params: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    if extra is not None and not isinstance(extra, Mapping):
-        raise ConfigError(f"extra_params must be a mapping of parameters, got {shown(extra)}")
-    if twice := sorted(params.keys() & (extra or {}).keys()):
+    others = _extra_params(extra)
+    if twice := sorted(params.keys() & others.keys()):
         raise ConfigError(f"{', '.join(twice)} given twice: as it is, and in extra_params; give it once")
-    return params | dict(extra or {})
+    return params | others
 
 
 def _log_created(kind: str, params: Mapping[str, Any], built: Any) -> None:
@@ -229,14 +158,14 @@ def _log_created(kind: str, params: Mapping[str, Any], built: Any) -> None:
     log.debug("Created %s mask: shape=%s%s" if rest else "Created %s mask with shape %s%s", words, shape, rest)
 
 
-class _Factory(type):
-    """Gives a class one function for every mask that is installed now."""
+class _Factory:
+    """One function for every mask that is installed or registered at the moment."""
 
-    def __getattr__(cls, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         kind = name.removeprefix("create_").removesuffix("_mask")
-        if name != f"create_{kind}_mask" or kind not in MaskType:
-            near = did_you_mean(name, _function_names())
-            raise AttributeError(f"MaskFactory has no function {name!r}{near} {_how_to_list()}")
+        if name != f"create_{kind}_mask" or kind not in names("mask"):
+            near = did_you_mean(name, self._functions())
+            raise AttributeError(f"MaskFactory has no function {name!r}{near} {how_to_list('mask')}")
 
         def function(**params: Any) -> Any:
             return create_mask(kind, **params)
@@ -245,16 +174,18 @@ class _Factory(type):
         function.__doc__ = f"`create_mask({kind!r}, **params)`."
         return function
 
-    def __dir__(cls) -> list[str]:
-        return [*super().__dir__(), *_function_names()]
+    def __dir__(self) -> list[str]:
+        return self._functions()
+
+    def __repr__(self) -> str:
+        return f"<MaskFactory: {len(self._functions())} functions>"
+
+    def _functions(self) -> list[str]:
+        return [f"create_{name}_mask" for name in names("mask")]
 
 
-def _function_names() -> list[str]:
-    return [f"create_{name}_mask" for name in names("mask")]
-
-
-class MaskFactory(metaclass=_Factory):
-    """One function for every installed mask: `MaskFactory.create_causal_mask(seq_len=128)`."""
+MaskFactory = _Factory()
+"""A function for every mask: `MaskFactory.create_causal_mask(seq_len=128)`."""
 
 
 # -- combination, pictures, information -------------------------------------------------------------------------------
@@ -273,9 +204,7 @@ def combine_masks(*masks: Any, combination: str = "or") -> Mask:
     """
     if not masks:
         raise ConfigError("combine_masks needs at least one mask, got none")
-    if combination not in ("or", "and", "xor"):
-        near = did_you_mean(str(combination), ("or", "and", "xor"))
-        raise ConfigError(f"combination must be one of 'or', 'and', 'xor', got {combination!r}{near}")
+    one_of("or", "and", "xor").check("combination", combination)
     known = [as_mask(mask, "combine_masks") for mask in masks]
     if combination == "xor":
         # Of n masks, an odd number blocks where an odd number allows, if n is even; where an even number does, if odd.
@@ -334,20 +263,17 @@ def get_mask_info() -> dict[str, dict[str, Any]]:
         `optional_params` (names and defaults), `provider` and `version` (the distribution), and `reference`. Yours to
         change.
     """
-    found = {}
-    for name in names("mask"):
-        try:
-            known = info(name, "mask")
-        except (BrokenPlugin, ConfigError) as error:  # two that offer one name are a ConfigError
-            log.warning("skipped: %s", error)
-            continue
-        found[name] = {
-            "description": known.summary,
-            "category": known.category,
-            "required_params": [p.name for p in known.parameters if p.required],
-            "optional_params": {p.name: p.default for p in known.parameters if not p.required} | {"dtype": "bool"},
-            "provider": known.provider,
-            "version": known.version,
-            "reference": known.reference,
-        }
-    return found
+    return info_of_all("mask", _mask_info, log)
+
+
+def _mask_info(name: str) -> dict[str, Any]:
+    known = info(name, "mask")
+    return {
+        "description": known.summary,
+        "category": known.category,
+        "required_params": [p.name for p in known.parameters if p.required],
+        "optional_params": {p.name: p.default for p in known.parameters if not p.required} | {"dtype": "bool"},
+        "provider": known.provider,
+        "version": known.version,
+        "reference": known.reference,
+    }

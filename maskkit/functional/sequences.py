@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from maskkit.errors import ConfigError
 from maskkit.masks.padding import PaddingMask
-from maskkit.validators import is_integer, shown
+from maskkit.validators import is_integer, one_of, shown
 
 Array = npt.NDArray[Any]
 
@@ -45,9 +45,8 @@ def pad_sequences(
         ConfigError: the sequences differ in rank or in channels (it names the first that differs from most), there is
             none, or a value does not fit the dtype.
     """
-    for name, side in (("padding", padding), ("truncating", truncating)):
-        if side not in ("post", "pre"):
-            raise ConfigError(f"{name} must be one of 'post', 'pre', got {shown(side)}")
+    one_of("post", "pre").check("padding", padding)
+    one_of("post", "pre").check("truncating", truncating)
     if maxlen is not None and (not is_integer(maxlen) or maxlen <= 0):
         raise ConfigError(f"maxlen must be a positive integer, or None, got {shown(maxlen)}")
     sequences = [_as_sequence(sequence, i) for i, sequence in enumerate(ragged)]

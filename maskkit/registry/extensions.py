@@ -32,10 +32,14 @@ def extension(name: Any, what: str, method: str, known: Mapping[str, Any] | tupl
         known: names of the core's own.
 
     Raises:
-        ConfigError: no plugin offers it.
+        ConfigError: no plugin offers it, or several do.
     """
-    offered = {found.name: found for found in registry.backends() if hasattr(found, method)}
-    if name not in offered:
-        names = [*known, *sorted(offered)]
+    offered = [found for found in registry.backends() if hasattr(found, method)]
+    found = [one for one in offered if one.name == name]
+    if not found:
+        names = [*known, *sorted({one.name for one in offered})]
         raise ConfigError(f"unknown {what} {name!r}; choose from {', '.join(names)}{did_you_mean(str(name), names)}")
-    return offered[name]
+    if len(found) > 1:
+        modules = " and ".join(sorted(type(one).__module__ for one in found))
+        raise ConfigError(f"{what} {name!r} is offered by {modules}; uninstall one, or switch one off by MASKKIT_BLOCK")
+    return found[0]

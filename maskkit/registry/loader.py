@@ -20,6 +20,9 @@ from maskkit.registry.item import KINDS, Item, Kind
 
 log = logging.getLogger("maskkit.registry")
 
+_HOOKS = {BACKEND: "maskkit_backends", COMMAND: "maskkit_commands"}
+"""What entry points without items offer."""
+
 
 class Registry:
     """Items by full name: those of installed plugins, and those registered by hand."""
@@ -118,11 +121,17 @@ class Registry:
         """
         if name not in self._kinds:
             entry = self._claim(f"{KIND}.{name}")
-            found = [kind for kind in self._offers(entry, "maskkit_kinds") if isinstance(kind, Kind)]
-            if [kind.name for kind in found] != [name] or not issubclass(found[0].base, Item):
-                raise self._broken(entry, f"its maskkit_kinds must give one Kind named {name!r}, got {found!r}")
-            self._kinds[name] = found[0]
+            self._kinds[name] = self._check_kind_of(entry, self._offers(entry, "maskkit_kinds"))
         return self._kinds[name]
+
+    def _check_kind_of(self, entry: Entry, offered: Sequence[Any]) -> Kind:
+        """The one kind that a plugin brings, under the name of its entry point."""
+        if len(offered) != 1 or not isinstance(offered[0], Kind) or offered[0].name != entry.name:
+            raise self._broken(entry, f"its maskkit_kinds must give one Kind named {entry.name!r}, got {offered!r}")
+        kind = offered[0]
+        if not isinstance(kind.base, type) or not issubclass(kind.base, Item):
+            raise self._broken(entry, f"the base of its kind must derive from maskkit.Item, got {kind.base!r}")
+        return kind
 
     def _claim(self, full_name: str) -> Entry:
         """The one distribution that offers a name."""
@@ -142,6 +151,7 @@ class Registry:
             UnknownName, ConfigError: as `resolve`; also if two distributions offer the name.
             BrokenPlugin: the plugin cannot be imported or breaks the contract; the cause is chained.
         """
+        self.check_kind(kind)
         if isinstance(name, str) and (found := self._found.get((name, kind))):
             return found
         full_name = self.resolve(name, kind)
@@ -198,19 +208,19 @@ class Registry:
 
     def backends(self) -> list[Any]:
         """Backends and exporters that plugins add."""
-        return self._from_others("maskkit_backends", BACKEND)
+        return self._from_others(BACKEND)
 
     def commands(self) -> list[Any]:
         """Typer apps that plugins add."""
-        return self._from_others("maskkit_commands", COMMAND)
+        return self._from_others(COMMAND)
 
-    def _from_others(self, hook: str, prefix: str) -> list[Any]:
-        """What the plugins without items give from a hook; one that is broken is skipped with a warning."""
+    def _from_others(self, prefix: str) -> list[Any]:
+        """What the plugins without items give from their hook; one that is broken is skipped with a warning."""
         found: list[Any] = []
         for entry in self._others:
             if entry.kind in (prefix, "") and entry.blocked_by is None and entry not in self._failures:
                 try:
-                    found.extend(self._from_other(entry, hook))
+                    found.extend(self._from_other(entry, _HOOKS[prefix]))
                 except BrokenPlugin as failure:
                     log.warning("skipped: %s", failure)
         return found
@@ -227,9 +237,12 @@ class Registry:
 
     def register(self, cls: type[Item]) -> Registration:
         """Add a class without a package."""
-        if problem := contract_problem(cls):
+        problem = contract_problem(cls)
+        if not problem:
+            self.check_kind(cls.kind)
+            problem = contract_problem(cls, self.kind(cls.kind))
+        if problem:
             raise ConfigError(f"cannot register {cls!r}: {problem}")
-        self.check_kind(cls.kind)
         full_name = f"{cls.kind}.{cls.name}"
         if self._registered.get(full_name, cls) is not cls:
             raise ConfigError(f"{full_name} is registered already, by {self._registered[full_name].__qualname__}")
@@ -263,7 +276,9 @@ class Registry:
             elif entry.kind in self.kinds:
                 self.find(entry.full_name)
             else:
-                self._from_other(entry, "maskkit_backends")
+                for prefix, hook in _HOOKS.items():
+                    if entry.kind in (prefix, ""):
+                        self._from_other(entry, hook)
         except (BrokenPlugin, ConfigError) as error:
             log.debug("%s", error)
 
@@ -293,6 +308,8 @@ def contract_problem(cls: Any, kind: Kind | None = None) -> str:
         return f"{cls.__qualname__} is of kind {getattr(cls, 'kind', None)!r}, not {kind.name!r}"
     if kind and not issubclass(cls, kind.base):
         return f"{cls.__qualname__} does not derive from {kind.base.__qualname__}"
+    if not isinstance(getattr(cls, "kind", None), str):
+        return f"{cls.__qualname__} has no kind; derive it from a base class that has, such as maskkit.AttentionMask"
     if "__attrs_attrs__" not in vars(cls):
         return f"{cls.__qualname__} is not decorated with @attrs.frozen(kw_only=True)"
     if not attrs.inspect(cls).is_frozen or not attrs.fields_dict(cls).keys().isdisjoint({"type", "kind", "name"}):

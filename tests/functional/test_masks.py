@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from enum import StrEnum
 from functools import reduce
 
 import jax.numpy as jnp
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 from attrs import field, frozen
+import maskkit
 from maskkit import (
     AttentionMask,
+    AttentionType,
     ConfigError,
     MaskConfig,
     MaskFactory,
@@ -26,13 +29,13 @@ from maskkit import (
     from_array,
     from_dict,
     get_mask_info,
-    mask_factory,
     names,
     positive,
     register,
     to_dict,
     visualize_mask,
 )
+from maskkit.functional import attention, masks
 from maskkit.masks.draw import figure as figures
 from maskkit.testing import check_mask
 
@@ -65,10 +68,19 @@ def test_a_mask_type_is_used_like_an_enum():
     assert MaskType.CAUSAL == "causal" == str(MaskType.CAUSAL) == f"{MaskType.CAUSAL}"
     assert [member.value for member in MaskType] == names("mask")
     assert len(MaskType) == len(names("mask"))
-    assert "causal" in MaskType
     assert MaskType.CAUSAL in MaskType
-    assert "no_such_mask" not in MaskType
+    assert "causal" in list(MaskType)
     assert {"CAUSAL", "RANDOM"} <= set(dir(MaskType))
+
+
+def test_the_types_are_enums_of_strings_made_once():
+    assert issubclass(MaskType, StrEnum)
+    assert issubclass(AttentionType, StrEnum)
+    assert maskkit.MaskType is masks.MaskType is MaskType
+    assert maskkit.AttentionType is attention.AttentionType is AttentionType
+    assert [member.value for member in AttentionType] == names("attention")
+    with pytest.raises(AttributeError, match="no attribute 'StrategyType'"):
+        _ = masks.StrategyType
 
 
 def test_a_mask_type_survives_copies_and_pickles():
@@ -82,21 +94,34 @@ def test_every_spelling_of_a_type_makes_the_mask(mask_type):
     assert MaskConfig(mask_type=mask_type, seq_len=4).mask_type is MaskType.CAUSAL
 
 
+def test_a_mask_that_came_after_the_enum_is_taken_as_its_own():
+    assert list(MaskType)
+    with register(Odd):
+        member = MaskType("odd_keys")
+        assert (member.name, member.value, repr(member)) == ("ODD_KEYS", "odd_keys", "<MaskType.ODD_KEYS: 'odd_keys'>")
+        assert isinstance(member, MaskType)
+        assert member == "odd_keys" == MaskType("mask.odd_keys") == pickle.loads(pickle.dumps(member))
+        assert hash(member) == hash("odd_keys")
+        assert create_mask(member, seq_len=4) == create_mask("mask.odd_keys", seq_len=4) == Odd(seq_len=4)
+        assert create_mask(member, MaskConfig(mask_type="odd_keys", seq_len=4)) == Odd(seq_len=4)
+    with pytest.raises(UnknownName, match="Invalid mask_type: odd_keys"):
+        MaskType("odd_keys")
+
+
 def test_a_third_party_mask_is_everywhere_as_long_as_it_is_there():
     with register(Odd):
-        assert MaskType.ODD_KEYS in list(MaskType)
         assert MaskFactory.create_odd_keys_mask(seq_len=4) == create_mask("odd_keys", seq_len=4) == Odd(seq_len=4)
         assert create_mask(config=MaskConfig(mask_type="odd_keys", seq_len=4)) == Odd(seq_len=4)
         assert get_mask_info()["odd_keys"]["required_params"] == ["seq_len"]
         assert "create_odd_keys_mask" in dir(MaskFactory)
-    assert not hasattr(MaskType, "ODD_KEYS")
+    assert "odd_keys" not in get_mask_info()
     assert not hasattr(MaskFactory, "create_odd_keys_mask")
 
 
 def test_the_factory_has_a_function_for_every_mask():
     for name in names("mask"):
         function = getattr(MaskFactory, f"create_{name}_mask")
-        sample = dict(mask_factory.registry.find(name, "mask").samples[0])
+        sample = dict(maskkit.find(name, "mask").samples[0])
         assert function(**sample) == create_mask(name, **sample), name
 
 
@@ -106,10 +131,16 @@ def test_the_factory_has_a_function_for_every_mask():
         (lambda: create_mask("casual", seq_len=4), UnknownName, "Invalid mask_type: casual; did you mean 'causal'"),
         (lambda: create_mask("zzz"), ValueError, r"Invalid mask_type: zzz \(\d+ installed: maskkit list --kind mask"),
         (lambda: create_mask("attention.spatial"), ValueError, "Invalid mask_type: attention.spatial"),
-        (lambda: create_mask(7), ConfigError, "Invalid mask_type: 7, a name or a MaskType is needed"),
+        (lambda: create_mask(7), ConfigError, "Invalid mask_type: 7, a name is needed"),
         (lambda: create_mask(), ConfigError, "needs a mask_type or a config"),
         (lambda: MaskConfig(mask_type="casual"), UnknownName, "Invalid mask_type: casual; did you mean 'causal'"),
-        (lambda: MaskType.CASUAL, AttributeError, "no member 'CASUAL'; did you mean 'CAUSAL'"),
+        (lambda: MaskType("casual"), UnknownName, "Invalid mask_type: casual; did you mean 'causal'"),
+        (
+            lambda: AttentionType("multihead"),
+            UnknownName,
+            "Invalid attention_type: multihead; did you mean 'multi_head'",
+        ),
+        (lambda: MaskType.CASUAL, AttributeError, "CASUAL"),
         (lambda: MaskFactory.create_casual_mask, AttributeError, "did you mean 'create_causal_mask'"),
         (lambda: MaskFactory.causal, AttributeError, "no function 'causal'"),
     ],
@@ -177,8 +208,9 @@ def test_type_and_config_must_agree(args, words):
 
 
 def test_extra_params_is_a_mapping():
-    with pytest.raises(ConfigError, match="extra_params must be a mapping"):
-        create_mask("causal", seq_len=4, extra_params=[1])
+    for function in (create_mask, MaskConfig):
+        with pytest.raises(ConfigError, match="extra_params must be a mapping of parameters, got"):
+            function(mask_type="causal", seq_len=4, extra_params=[1])
 
 
 # -- dtype ------------------------------------------------------------------------------------------------------------
@@ -343,7 +375,7 @@ def test_info_has_every_installed_mask_and_says_what_create_mask_takes():
     for name, known in info.items():
         assert known["description"], name
         assert known["category"] in ("attention", "segmentation"), name
-        sample = mask_factory.registry.find(name, "mask").samples[0]
+        sample = maskkit.find(name, "mask").samples[0]
         assert set(known["required_params"]) <= set(sample) <= {*known["required_params"], *known["optional_params"]}
         assert known["optional_params"]["dtype"] == "bool"
     assert info["causal"]["provider"] == "maskkit-mask-causal"
@@ -351,14 +383,12 @@ def test_info_has_every_installed_mask_and_says_what_create_mask_takes():
 
 
 def test_info_leaves_out_what_cannot_be_imported(monkeypatch, caplog):
-    real = mask_factory.info
-
-    def info(name, kind):
+    def broken(name, kind):
         if name == "causal":
             raise ConfigError("causal is broken")
-        return real(name, kind)
+        return maskkit.info(name, kind)
 
-    monkeypatch.setattr(mask_factory, "info", info)
+    monkeypatch.setattr(masks, "info", broken)
     assert set(names("mask")) - set(get_mask_info()) == {"causal"}
     assert caplog.messages == ["skipped: causal is broken"]
 

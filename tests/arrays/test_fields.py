@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 from attrs import field, frozen
-from keras import ops
-from maskkit import AttentionMask, ConfigError, Spans, array, as_array, by_content, host, optional, positive, take
-from maskkit.arrays.libraries import namespace
+from maskkit import AttentionMask, ConfigError, Spans, array, as_array, by_content, optional, positive, take
 from maskkit.testing import check_array_fields, check_mask
 
 
@@ -63,38 +61,10 @@ def test_the_kit_finds_a_mask_whose_bits_depend_on_the_library():
         check_mask(Fickle(keys=KEYS), backends=["torch"])
 
 
-@pytest.mark.parametrize(
-    ("value", "module"),
-    [
-        (np.zeros(1), "numpy"),
-        (torch.zeros(1), "torch"),
-        (jnp.zeros(1), "jax.numpy"),
-    ],
-)
-def test_an_array_has_the_functions_of_its_library(value, module):
-    assert namespace(value).__name__ == module
-    assert namespace(value).argmax(value, axis=0) == 0
-
-
-def test_arrays_of_unknown_libraries_have_those_of_keras():
-    class Tensor:
-        """What TensorFlow's looks like from here."""
-
-    assert namespace(Tensor()) is ops
-
-
-def test_bfloat16_is_read_as_float32():
-    """NumPy has no such dtype."""
-    tensor = torch.tensor([0.1, 3.0], dtype=torch.bfloat16, requires_grad=True)
-    assert host(tensor).dtype == np.float32
-    assert host(tensor).tolist() == tensor.tolist()
-
-
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
-def test_intervals_have_ends_of_any_integer_dtype(dtype):
-    """Also empty ones, which are moved behind the last key."""
-    spans = Spans.interval(0, np.array([0, 2, 100], dtype)).within(50)
-    assert [spans.row(i) for i in range(3)] == [[], [(0, 2)], [(0, 50)]]
+@frozen
+class Maybe:
+    integers: Any = field(default=None, validator=optional(array(ndim=1, dtype="integer")))
+    count: int | None = field(default=None, validator=optional(positive))
 
 
 @pytest.mark.parametrize("value", [None, np.array([1, 2]), torch.tensor([1]), jnp.array([1])])
@@ -119,7 +89,8 @@ def test_an_optional_number_keeps_its_range():
         Maybe(count=-1)
 
 
-@frozen
-class Maybe:
-    integers: Any = field(default=None, validator=optional(array(ndim=1, dtype="integer")))
-    count: int | None = field(default=None, validator=optional(positive))
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
+def test_intervals_have_ends_of_any_integer_dtype(dtype):
+    """Also empty ones, which are moved behind the last key."""
+    spans = Spans.interval(0, np.array([0, 2, 100], dtype)).within(50)
+    assert [spans.row(i) for i in range(3)] == [[], [(0, 2)], [(0, 50)]]
