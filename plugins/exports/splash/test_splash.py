@@ -53,9 +53,7 @@ def test_splash_refuses_what_it_leaves_undefined():
 
 def test_a_batch_is_refused_with_the_way_out():
     mask = maskkit.create("key_padding", lengths=[3, 4], seq_len=4)
-    with pytest.raises(
-        maskkit.ConfigError, match=r"got \(2, 4, 4\); export mask\[i\] of each sample"
-    ):
+    with pytest.raises(maskkit.ConfigError, match=r"got \(2, 4, 4\); export mask\[i\] of each sample"):
         mask.export("splash")
 
 
