@@ -11,11 +11,10 @@ import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-import maskkit
-from maskkit_keras import TokenMasking
+from maskkit_keras import TokenMasking, pad_sequences
 
 PICTURES = Path(__file__).parent / "pictures"
-PADDED, MASK = maskkit.pad_sequences([[1, 2, 3], [4, 5], [1, 4, 8, 9]])
+PADDED, MASK = pad_sequences([[1, 2, 3], [4, 5], [1, 4, 8, 9]])
 DARK, PALE = "#2b5c8a", "#e9eef3"
 
 

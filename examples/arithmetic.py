@@ -54,7 +54,7 @@ def encode(text):
 def padded(questions):
     """Tokens (questions, 20) of strings such as `x=3,y=-7:x*y`."""
     # The mask comes back too. The model finds it again, in the tokens, for no question holds a space.
-    tokens, _ = maskkit.pad_sequences([encode(question) for question in questions], maxlen=LENGTH, value=PAD)
+    tokens, _ = pad_sequences([encode(question) for question in questions], maxlen=LENGTH, value=PAD)
     return tokens
 
 

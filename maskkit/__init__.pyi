@@ -71,7 +71,6 @@ from .registry.extensions import backend as backend
 # Functions known from factories.
 from .functional.apply import apply_mask as apply_mask
 from .functional.attention import AttentionType as AttentionType
-from .functional.attention import adapt_params as adapt_params
 from .functional.attention import create_attention_from_config as create_attention_from_config
 from .functional.attention import create_attention_layer as create_attention_layer
 from .functional.attention import get_attention_info as get_attention_info
@@ -83,7 +82,6 @@ from .functional.masks import combine_masks as combine_masks
 from .functional.masks import create_mask as create_mask
 from .functional.masks import get_mask_info as get_mask_info
 from .functional.masks import visualize_mask as visualize_mask
-from .functional.sequences import pad_sequences as pad_sequences
 
 # Errors.
 from .errors import BrokenPlugin as BrokenPlugin

@@ -50,22 +50,7 @@ class MaskConfig:
     Attributes:
         mask_type: a name, or a MaskType.
         dtype: of the arrays that the mask gives, 1 where allowed.
-        seq_len: number of tokens.
-        window_size: of sliding_window: number of keys that a query sees.
-        sliding_window: of global_local: the same, for its local mask.
-        block_size: of block_diagonal: tokens per block.
-        band_width: of banded: width of the band in tokens.
-        mask_probability: of random: share of the pairs that are blocked.
-        seed: of random.
-        num_queries: number of object queries.
-        valid_queries: of valid_query: a count, or booleans (num_queries,).
-        height: of spatial: rows of pixels.
-        width: of spatial: columns of pixels.
-        attention_regions: of spatial: booleans (height, width).
-        mask_mode: of spatial: the side that is blocked, "inside" or "outside".
-        interaction_type: of query_interaction: "none", "self", "cross" or "hierarchical".
-        hierarchy_levels: of query_interaction: integers (num_queries,).
-        separation_threshold: of instance_separation.
+        seq_len, ...: parameters of masks; `maskkit show NAME` says what they mean.
         extra_params: parameters that have no field here, such as `padding_mask`, `mask_predictions` and those of other
             masks, by name.
 

@@ -25,6 +25,7 @@ SYMBOLS = {"and": " & ", "or": " | ", "xor": " ^ "}
 class Combination(Mask):
     """Masks under one operation, on what is allowed; each part decides for itself, at the last moment."""
 
+    name = "combined"
     operation: Operation
     parts: tuple[Mask, ...]
 
@@ -86,18 +87,12 @@ class Combination(Mask):
         return SYMBOLS[self.operation].join(part.bracketed() for part in self.parts)
 
 
-@frozen(repr=False)
 class Combined(Combination):
     """Masks of pixels, queries or tokens, combined."""
 
-    name = "combined"
 
-
-@frozen(repr=False)
 class AttentionCombined(Combination, AttentionMask):
     """Attention masks, combined."""
-
-    name = "combined"
 
 
 def combine(operation: str, *masks: Mask) -> Mask:

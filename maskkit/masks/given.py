@@ -21,6 +21,7 @@ class Given(Mask):
         true: what True means in it: "allowed" or "blocked".
     """
 
+    name = "array"
     array: Any = field(converter=as_array, validator=array(dtype="bool"), eq=by_content)
     true: str = field(validator=one_of("allowed", "blocked"))
 
@@ -39,18 +40,12 @@ class Given(Mask):
         return {"array": save(self.array), "true": self.true}
 
 
-@frozen(kw_only=True)
 class ArrayMask(Given):
     """Of pixels or queries."""
 
-    name = "array"
 
-
-@frozen(kw_only=True)
 class AttentionArrayMask(Given, AttentionMask):
     """`(q_len, kv_len)` or `(batch, q_len, kv_len)`."""
-
-    name = "array"
 
 
 def from_array(x: Any, true: str) -> Mask:

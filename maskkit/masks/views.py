@@ -67,6 +67,7 @@ class Derived(Mask):
 class Slices(Derived):
     """Some rows and some keys of a mask: for every axis a start, a step and a count."""
 
+    name = "view"
     slices: tuple[tuple[int, int, int], ...]
 
     @property
@@ -92,18 +93,12 @@ class Slices(Derived):
         return f"{self.base.bracketed()}[{', '.join(texts)}]"
 
 
-@frozen(repr=False)
 class View(Slices):
     """Of pixels, queries or tokens."""
 
-    name = "view"
 
-
-@frozen(repr=False)
 class AttentionView(Slices, AttentionMask):
     """Of queries and keys."""
-
-    name = "view"
 
 
 @frozen(repr=False)
@@ -191,6 +186,7 @@ def _slice_text(one: tuple[int, int, int], size: int) -> str:
 class Cast(Derived):
     """The same mask, which gives arrays of a dtype of its own where none is asked for."""
 
+    name = "astype"
     array_dtype: str
 
     @property
@@ -204,18 +200,12 @@ class Cast(Derived):
         return f"{self.base.bracketed()}.astype({self.array_dtype!r})"
 
 
-@frozen(repr=False)
 class CastMask(Cast):
     """Of pixels, queries or tokens."""
 
-    name = "astype"
 
-
-@frozen(repr=False)
 class AttentionCast(Cast, AttentionMask):
     """Of queries and keys."""
-
-    name = "astype"
 
 
 def astype(mask: Mask, dtype: Any) -> Mask:

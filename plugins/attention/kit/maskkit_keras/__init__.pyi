@@ -41,7 +41,9 @@ from .kernels import widen as widen
 
 # Build models in which masks flow.
 from .layer import custom_objects as custom_objects
+from .adapt import adapt_params as adapt_params
 from .masked_attention import MaskedAttention as MaskedAttention
+from .sequences import pad_sequences as pad_sequences
 from .tokens import MaskedEmbedding as MaskedEmbedding
 from .tokens import TokenMasking as TokenMasking
 from .trace import MaskTrace as MaskTrace

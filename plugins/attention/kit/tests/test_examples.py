@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 import maskkit
-from maskkit import adapt_params, create_attention_from_config, create_attention_layer, validate_attention_config
+from maskkit import create_attention_from_config, create_attention_layer, validate_attention_config
+from maskkit_keras import adapt_params
 
 EXAMPLES = {
     "adaptive_multi_head": dict(num_heads=8, key_dim=64, dropout=0.1, min_temp=0.05),

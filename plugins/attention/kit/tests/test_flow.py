@@ -84,7 +84,7 @@ def test_features_flow_as_tokens_do():
 
 def test_a_mask_as_a_second_input_lets_the_pad_value_be_a_token():
     """The mask of `pad_sequences` trains with the array; zeros inside a sequence stay real."""
-    padded, mask = maskkit.pad_sequences([[0, 5, 0], [7]])
+    padded, mask = pad_sequences([[0, 5, 0], [7]])
     tokens, real = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="bool")
     pooled = layers.GlobalAveragePooling1D()(MaskedEmbedding(9, 2, name="embedding")(tokens, mask=real))
     model = keras.Model([tokens, real], pooled)

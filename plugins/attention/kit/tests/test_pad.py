@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 import maskkit
-from maskkit import PaddingMask, pad_sequences
+from maskkit import PaddingMask
 from maskkit.testing import check_plugin
-from maskkit_keras import MaskedEmbedding
+from maskkit_keras import MaskedEmbedding, pad_sequences
 
 RAGGED = [[1, 2, 3], [4, 5], [], [1, 4, 8, 19]]
 
@@ -184,5 +184,5 @@ def test_layers_of_keras_take_it(padded):
 
 
 def test_importing_it_imports_no_framework():
-    code = "import sys, maskkit as m; m.pad_sequences([[1]]); print({'keras', 'torch', 'jax'} & set(sys.modules))"
+    code = "import sys, maskkit_keras as m; m.pad_sequences([[1]]); print({'keras', 'torch', 'jax'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

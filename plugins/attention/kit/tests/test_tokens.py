@@ -99,7 +99,7 @@ def test_masked_positions_are_zero_and_the_mask_goes_on():
 
 def test_a_mask_that_is_given_lets_the_pad_value_be_a_token():
     """Token 0 of the second sample is real; the mask of `pad_sequences` says so."""
-    padded, mask = maskkit.pad_sequences([[5], [0, 3]])
+    padded, mask = pad_sequences([[5], [0, 3]])
     y = MaskedEmbedding(6, 1, embeddings_initializer="ones")(tensor(padded), mask=mask)
     assert numpy(y)[..., 0].tolist() == [[1, 0], [1, 1]]
     assert mask_of(y).tolist() == [[True, False], [True, True]]

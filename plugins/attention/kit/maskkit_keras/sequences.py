@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from maskkit.errors import ConfigError
-from maskkit.masks.padding import PaddingMask
+from maskkit import ConfigError, PaddingMask
 from maskkit.validators import is_integer, one_of, shown
 
 Array = npt.NDArray[Any]
