@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import typer
 import maskkit
-from maskkit_keras import MaskedEmbedding, TokenMasking
+from maskkit_keras import MaskedEmbedding, TokenMasking, pad_sequences
 
 VOCAB = (" ", ":", "|", "x", "y", "=", ",", "+", "-", "*", *"0123456789")
 TOKENS = {character: token for token, character in enumerate(VOCAB)}

@@ -24,8 +24,8 @@ def create_attention_layer(attention_type: str = "", /, name: str | None = None,
     """Build an attention layer.
 
     Args:
-        attention_type: the layer's short name. It may be a keyword, unless the layer has a parameter of that name, as
-            `attention_block` does.
+        attention_type: the layer's name, or an AttentionType. It may be a keyword, unless the layer has a parameter of
+            that name, as `attention_block` does.
         name: of the Keras layer.
         params: the layer's parameters, and Keras' (`dtype`, `trainable`, `activity_regularizer`).
 
@@ -92,11 +92,13 @@ def _attention_info(name: str) -> dict[str, Any]:
 
 def _type_first(attention_type: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """With no type in the first place, the keyword `attention_type` is the type and not the layer's parameter."""
-    if attention_type != "":
-        return attention_type, params
-    if "attention_type" not in params:
-        raise TypeError("missing the attention type: create_attention_layer('multi_head', embed_dim=256)")
-    return params["attention_type"], {key: value for key, value in params.items() if key != "attention_type"}
+    if attention_type == "":
+        if "attention_type" not in params:
+            raise TypeError("missing the attention type: create_attention_layer('multi_head', embed_dim=256)")
+        attention_type = params["attention_type"]
+        params = {key: value for key, value in params.items() if key != "attention_type"}
+    # Logs and messages show the name, not the member of an enum.
+    return str(attention_type) if isinstance(attention_type, str) else attention_type, params
 
 
 def _config_class(attention_type: str) -> type[Attention]:

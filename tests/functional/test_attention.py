@@ -7,6 +7,7 @@ import keras
 import pytest
 import maskkit
 from maskkit import (
+    AttentionType,
     create_attention_from_config,
     create_attention_layer,
     get_attention_info,
@@ -43,6 +44,16 @@ def test_a_config_must_be_a_dictionary(config):
 def test_a_config_must_have_a_type():
     with pytest.raises(ValueError, match="must include a 'type' key, got the keys \\['dim'\\]"):
         create_attention_from_config({"dim": 8})
+
+
+def test_a_member_of_the_enum_is_its_name(caplog):
+    """In logs and messages, too."""
+    with caplog.at_level(logging.INFO, "maskkit"):
+        assert create_attention_layer(AttentionType.FNET).name.startswith("f_net")
+        create_attention_layer(attention_type=AttentionType("attention.fnet"))
+    assert all(text.startswith("Creating 'fnet' layer with parameters: ") for text in caplog.messages)
+    with pytest.raises(ValueError, match="Failed to create 'group_query' layer"):
+        create_attention_layer(AttentionType.GROUP_QUERY, d_model=16)
 
 
 def test_attention_type_may_be_the_type_or_a_parameter():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 import maskkit
-from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask, trace_masks
+from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask, pad_sequences, trace_masks
 from maskkit_keras.testing import Probe, ways
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 import maskkit
-from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask
+from maskkit_keras import MaskedEmbedding, TokenMasking, carried_mask, pad_sequences
 
 TOKENS = np.array([[1, 2, 3, 0], [4, 5, 0, 0], [1, 4, 8, 19]])
 
