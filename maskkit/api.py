@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from os import PathLike
 from typing import Any
 
@@ -13,7 +14,7 @@ from maskkit.configs.reading import config, from_dict
 from maskkit.configs.saving import fields_of, to_dict
 from maskkit.errors import ConfigError
 from maskkit.registry.item import Item
-from maskkit.registry.loader import Registration, registry
+from maskkit.registry.loader import registry
 
 __all__ = ["config", "create", "find", "from_dict", "info", "load", "names", "parse", "register", "to_dict"]
 
@@ -88,6 +89,6 @@ def find(name: str, kind: str | None = None) -> type[Item]:
     return registry.find(name, kind)
 
 
-def register(cls: type[Item]) -> Registration:
-    """Add an item without a package; as a context manager only for the length of the block."""
+def register(cls: type[Item]) -> ExitStack:
+    """Add an item without a package: until what this gives is closed, or as a context manager for its block."""
     return registry.register(cls)

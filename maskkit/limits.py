@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,7 @@ def human_bytes(count: int) -> str:
 
 def check_dense(what: str, shape: tuple[int, ...], itemsize: int) -> None:
     """Raise TooLarge if a dense array of this shape is over the limit."""
-    count = itemsize
-    for size in shape:
-        count *= size
+    count = math.prod(shape) * itemsize
     if count > dense_bytes:
         raise TooLarge(
             f"a dense {what} of shape {shape} takes {human_bytes(count)}, the limit is {human_bytes(dense_bytes)}; "

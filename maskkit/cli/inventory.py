@@ -59,7 +59,7 @@ def list_items(
     ]
     chosen.sort(key=lambda entry: (kinds.index(entry.kind), _natural(entry.name), entry.provider))
     if requirements:
-        _print_lines(_requirements(chosen))
+        typer.echo("\n".join(_requirements(chosen)))
         return
     rows = [_row(entry, *_status(entry, check)) for entry in chosen]
     if as_json:
@@ -186,7 +186,7 @@ def doctor(
     else:
         for part in ("versions", "backends"):
             typer.echo(f"{part}:")
-            _print_lines(f"  {name:<12} {value}" for name, value in report[part].items())
+            typer.echo("\n".join(f"  {name:<12} {value}" for name, value in report[part].items()))
         typer.echo("plugins:")
         columns = ["full_name", "status", "provider", "version"] + (["milliseconds", "heavy"] if time else [])
         _print_table(report["plugins"], columns, always=("status",))
@@ -237,11 +237,6 @@ def _examine(entry: Entry) -> dict[str, Any]:
 
 
 # -- output -----------------------------------------------------------------------------------------------------------
-
-
-def _print_lines(lines: Any) -> None:
-    for line in lines:
-        typer.echo(line)
 
 
 def _print_table(rows: Sequence[dict[str, Any]], columns: list[str], always: tuple[str, ...] = ()) -> None:

@@ -20,6 +20,7 @@ _OPTIONS = "maskkit.options"
 VALUES = "maskkit.values"
 """Where a context keeps the options of items that were given."""
 _TREE = "maskkit.tree"
+_METAVARS = {"an integer": "INT", "a number": "FLOAT", "a string": "TEXT"}
 
 
 class TargetCommand(TyperCommand):
@@ -163,14 +164,10 @@ def _option(owner: str, parameter: Parameter, taken: set[str]) -> TyperOption:
         type=bool if boolean else str,
         is_flag=boolean,
         default=None,
-        metavar=None if boolean else _metavar(parameter.type),
+        metavar=None if boolean else _METAVARS.get(parameter.type, "VALUE"),
         help=f"{about} [{owner}; {default}]",
         hidden=flag in taken,
     )
-
-
-def _metavar(words: str) -> str:
-    return {"an integer": "INT", "a number": "FLOAT", "a string": "TEXT"}.get(words, "VALUE")
 
 
 def _value(text: str) -> Any:

@@ -21,9 +21,7 @@ class Parameter:
     """One parameter of an item.
 
     Attributes:
-        name: as the constructor takes it.
         type: in words.
-        required: whether it must be given.
         default: the default as plain data, None where it is required.
         limits: what its validator asks for, in words.
         help: from the docstring's Attributes section.
@@ -42,11 +40,8 @@ class Info:
     """An item, described.
 
     Attributes:
-        kind: "mask", "attention" or "strategy".
-        name: the short name.
         summary: one sentence.
         category: a word that groups items of a kind, such as "attention" or "segmentation"; may be empty.
-        parameters: in order.
         provider: the distribution that offers it, or the module if it was registered by hand.
         version: of the provider.
         reference: papers and other sources, from the docstring.

@@ -19,10 +19,7 @@ class Stats:
     """Figures of a mask.
 
     Attributes:
-        shape: of the dense array.
         allowed: number of allowed positions.
-        total: number of all positions.
-        density: allowed / total.
         blocked_rows: rows in which everything is blocked.
         intervals: the most intervals in one row; None where the mask has no spans.
         block_size: side of the blocks counted, in tokens; None for masks that are not for attention.

@@ -6,6 +6,8 @@ backends or commands says so by its entry-point name, `"backend.my_form"` or `"c
 may offer both), and is loaded when a backend that the core has not, or the command line, is asked for.
 """
 
+# mypy: disable-error-code="empty-body"
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,11 +36,7 @@ class Exporter(Protocol):
 
 
 class Picture(Protocol):
-    """What `Item.picture` gives, and `maskkit render` shows or writes.
-
-    Attributes:
-        notes: lines for the user beside the picture.
-    """
+    """What `Item.picture` gives, and `maskkit render` shows or writes; `notes` are lines for the user beside it."""
 
     notes: Sequence[str]
 
@@ -56,11 +54,7 @@ class Picture(Protocol):
 
 
 class Measures(Protocol):
-    """What `Item.measure` gives, and `maskkit stats` prints.
-
-    Attributes:
-        notes: lines for the user beside the figures.
-    """
+    """What `Item.measure` gives, and `maskkit stats` prints; `notes` are lines for the user beside it."""
 
     notes: Sequence[str]
 
@@ -74,34 +68,28 @@ class Measures(Protocol):
 @hookspec
 def maskkit_masks() -> Sequence[type[Item]]:
     """Mask classes: frozen attrs classes that derive from `AttentionMask`, `Mask` or `MaskGroup` of `maskkit`."""
-    return ()
 
 
 @hookspec
 def maskkit_attention() -> Sequence[type[Attention]]:
     """Configs of attention layers: frozen attrs classes that derive from `maskkit.Attention`."""
-    return ()
 
 
 @hookspec
 def maskkit_strategies() -> Sequence[type[Strategy]]:
     """Configs of JEPA masking strategies: frozen attrs classes that derive from `maskkit.Strategy`."""
-    return ()
 
 
 @hookspec
 def maskkit_backends() -> Sequence[Backend | Exporter]:
     """Array libraries as in `maskkit.arrays.backends`, or exporters; objects with a `name`."""
-    return ()
 
 
 @hookspec
 def maskkit_commands() -> Sequence[typer.Typer]:
     """Typer apps, whose commands join the command line."""
-    return ()
 
 
 @hookspec
 def maskkit_kinds() -> Sequence[Kind]:
     """Kinds of items beside the core's, of a module whose entry point is `"kind.<name>"`."""
-    return ()

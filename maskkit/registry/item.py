@@ -139,13 +139,11 @@ class Strategy(Item):
 
     def picture(self, *, blocked: bool = False) -> Picture:
         """The sampler's."""
-        picture: Picture = self.build().picture(blocked=blocked)
-        return picture
+        return self.build().picture(blocked=blocked)  # type: ignore[no-any-return]
 
     def measure(self, block_size: int | None = None) -> Measures:
         """The sampler's."""
-        measures: Measures = self.build().measure(block_size=block_size)
-        return measures
+        return self.build().measure(block_size=block_size)  # type: ignore[no-any-return]
 
 
 class Settings(Item):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
@@ -235,8 +236,8 @@ class Registry:
 
     # -- by hand --------------------------------------------------------------------------------------------------
 
-    def register(self, cls: type[Item]) -> Registration:
-        """Add a class without a package."""
+    def register(self, cls: type[Item]) -> ExitStack:
+        """Add a class without a package; `close` what it gives, or leave it as a context, to take the class out."""
         problem = contract_problem(cls)
         if not problem:
             self.check_kind(cls.kind)
@@ -252,12 +253,10 @@ class Registry:
             )
         self._registered[full_name] = cls
         self._found.clear()
-        return Registration(self, full_name)
-
-    def unregister(self, full_name: str) -> None:
-        """Take a registered class out again."""
-        self._registered.pop(full_name, None)
-        self._found.clear()
+        registration = ExitStack()
+        registration.callback(self._found.clear)
+        registration.callback(self._registered.pop, full_name, None)
+        return registration
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -281,23 +280,6 @@ class Registry:
                         self._from_other(entry, hook)
         except (BrokenPlugin, ConfigError) as error:
             log.debug("%s", error)
-
-
-class Registration:
-    """A class registered by hand; leave the `with` block, or call `remove`, to take it out again."""
-
-    def __init__(self, registry: Registry, full_name: str) -> None:
-        self._registry, self._full_name = registry, full_name
-
-    def remove(self) -> None:
-        """Take the class out of the registry."""
-        self._registry.unregister(self._full_name)
-
-    def __enter__(self) -> Registration:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
 
 
 def contract_problem(cls: Any, kind: Kind | None = None) -> str:

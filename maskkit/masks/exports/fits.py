@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 from maskkit.errors import ConfigError
-from maskkit.masks.exports.varlen import cu_seqlens, single_interval
+from maskkit.masks.exports.varlen import check_intervals, cu_seqlens, single_interval
 from maskkit.masks.pattern import Pattern
 
 
@@ -50,10 +50,7 @@ def fits(mask: Pattern) -> dict[str, Any]:
 
 def _is_causal(mask: Pattern) -> bool:
     lo, hi = single_interval(mask, "the causal mask")
-    wrong = np.flatnonzero((lo != 0) | (hi != np.arange(1, len(hi) + 1)))
-    if len(wrong):
-        row = int(wrong[0])
-        raise ConfigError(f"{mask!r} is not causal: row {row} sees keys {lo[row]} .. {hi[row] - 1}")
+    check_intervals(f"{mask!r} is not causal", lo, hi, np.zeros_like(lo), np.arange(1, len(hi) + 1))
     return True
 
 
@@ -65,8 +62,5 @@ def _window(mask: Pattern) -> tuple[int, int]:
     window = (-1 if (lo == 0).all() else int(left.max()), -1 if (hi == length).all() else int(right.max()))
     first = np.zeros_like(rows) if window[0] < 0 else np.maximum(rows - window[0], 0)
     behind = np.full_like(rows, length) if window[1] < 0 else np.minimum(rows + window[1] + 1, length)
-    wrong = np.flatnonzero((lo != first) | (hi != behind))
-    if len(wrong):
-        row = int(wrong[0])
-        raise ConfigError(f"{mask!r} is not a window: row {row} sees keys {lo[row]} .. {hi[row] - 1}")
+    check_intervals(f"{mask!r} is not a window", lo, hi, first, behind)
     return window

@@ -185,14 +185,9 @@ def _any_interval(lo: Any, hi: Any, *, batched: bool) -> MaskMod:
 
 
 def _predicate(mask: Pattern) -> MaskMod:
-    if len(mask.shape) == 3:
+    batched = len(mask.shape) == 3
 
-        def mask_mod(b: Any, h: Any, q: Any, kv: Any) -> Any:
-            return mask.allows(b, q, kv)
-
-    else:
-
-        def mask_mod(b: Any, h: Any, q: Any, kv: Any) -> Any:
-            return mask.allows(q, kv)
+    def mask_mod(b: Any, h: Any, q: Any, kv: Any) -> Any:
+        return mask.allows(b, q, kv) if batched else mask.allows(q, kv)
 
     return mask_mod

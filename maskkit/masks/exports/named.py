@@ -31,5 +31,4 @@ def exporter(name: str) -> Exporter:
     Raises:
         ConfigError: there is none.
     """
-    found: Exporter = BUILT_IN[name] if name in BUILT_IN else extension(name, "form", "export", BUILT_IN)
-    return found
+    return BUILT_IN.get(name) or extension(name, "form", "export", BUILT_IN)

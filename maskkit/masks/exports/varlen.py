@@ -42,15 +42,16 @@ def cu_seqlens(mask: Pattern, causal: bool = False) -> npt.NDArray[np.int32]:
     starts = np.append(np.unique(lo), len(lo))
     document = np.searchsorted(starts, rows, side="right") - 1
     expected = rows + 1 if causal else starts[document + 1]
-    wrong = np.flatnonzero((lo != starts[document]) | (hi != expected))
-    if len(wrong):
-        row = int(wrong[0])
-        what = "documents that are causal inside" if causal else "documents"
-        raise ConfigError(
-            f"{mask!r} is not made of packed {what}: row {row} sees keys {lo[row]} .. {hi[row] - 1}, "
-            f"not {starts[document[row]]} .. {expected[row] - 1}; use to_flex() or allowed()"
-        )
+    what = "documents that are causal inside" if causal else "documents"
+    check_intervals(f"{mask!r} is not made of packed {what}", lo, hi, starts[document], expected)
     return starts.astype(np.int32)
+
+
+def check_intervals(what: str, lo: Any, hi: Any, first: Any, behind: Any) -> None:
+    """Raise `what` with the first row that does not see the keys from `first` up to `behind`."""
+    for row in np.flatnonzero((lo != first) | (hi != behind)):
+        sees, expected = f"{lo[row]} .. {hi[row] - 1}", f"{first[row]} .. {behind[row] - 1}"
+        raise ConfigError(f"{what}: row {row} sees keys {sees}, not {expected}; use to_flex() or allowed()")
 
 
 def single_interval(mask: Pattern, form: str) -> tuple[Any, Any]:
