@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 from maskkit import hookimpl, positive, ratio_range
-from maskkit_jepa import BlockWise, ImageStrategy, exact_count, open_ratio
+from maskkit_jepa import BlockWise, ImageStrategy, exact_count, open_ratio, possible
 
 
 @frozen(kw_only=True)
@@ -24,6 +24,7 @@ class BeitBlock(ImageStrategy):
     """
 
     name = "beit_block"
+    rules = (possible("blocks"),)
     samples = (dict(seed=1), dict(input_size=(64, 96), patch_size=8, ratio=0.5, min_block=4, seed=2))
     aliases: ClassVar = {"mask_ratio": "ratio", "min_num_patches": "min_block", "aspect_ratio": "aspect_ratio_range"}
     sampler_class = "maskkit_jepa_beit_block._sampler:BeitBlockSampler"
@@ -31,9 +32,6 @@ class BeitBlock(ImageStrategy):
     ratio: float = field(default=0.383, validator=open_ratio)
     min_block: int = field(default=16, validator=positive)
     aspect_ratio_range: tuple[float, float] = field(default=(0.3, 1 / 0.3), validator=ratio_range)
-
-    def __attrs_post_init__(self) -> None:
-        self.blocks()
 
     def count(self) -> int:
         """The patches that are predicted."""

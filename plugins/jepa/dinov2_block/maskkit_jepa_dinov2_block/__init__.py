@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 from maskkit import ConfigError, hookimpl, positive, ratio_range
-from maskkit_jepa import BlockWise, ImageStrategy, exact_count, open_ratio, share
+from maskkit_jepa import BlockWise, ImageStrategy, exact_count, open_ratio, possible, share
 
 
 @frozen(kw_only=True)
@@ -28,6 +28,7 @@ class Dinov2Block(ImageStrategy):
     """
 
     name = "dinov2_block"
+    rules = (possible("counts", "blocks"),)
     samples = (
         dict(seed=1),
         dict(input_size=(64, 96), patch_size=8, image_share=1.0, ratio=(0.3, 0.3), min_block=2, seed=2),
@@ -54,10 +55,6 @@ class Dinov2Block(ImageStrategy):
             open_ratio(self, attribute, end)
         if value[0] > value[1]:
             raise ConfigError(f"ratio must be a pair (low, high) with low <= high, got {value!r}")
-
-    def __attrs_post_init__(self) -> None:
-        self.counts()
-        self.blocks()
 
     @property
     def tokens(self) -> int:

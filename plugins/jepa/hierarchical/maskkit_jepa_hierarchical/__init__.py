@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from attrs import evolve, field, frozen
 from maskkit import ConfigError, hookimpl, lazy, one_of, positive, ratio_range, scale_range
-from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, ImageStrategy, sizes_inside
+from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, ImageStrategy, possible, sizes_inside
 
 _MOST = 0.95
 _SQUARE = (0.85, 1.15)
@@ -39,6 +39,7 @@ class Hierarchical(ImageStrategy):
     """
 
     name = "hierarchical"
+    rules = (possible("plans"),)
     samples = (
         dict(num_hierarchies=2, seed=1),
         dict(input_size=(96, 160), num_target_masks=2, scale_progression="linear", min_context=5, seed=2),
@@ -62,9 +63,6 @@ class Hierarchical(ImageStrategy):
     min_context: int = field(default=1, validator=positive)
     overlap: str = field(default="disjoint", validator=one_of(*OVERLAPS))
     crowded: str = field(default="overlap", validator=one_of("overlap", "clip", "legacy", "error"))
-
-    def __attrs_post_init__(self) -> None:
-        self.plans()
 
     @property
     def level_configs(self) -> list[dict[str, Any]]:

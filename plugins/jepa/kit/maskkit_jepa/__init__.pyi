@@ -5,6 +5,7 @@
 from .config import ImageStrategy as ImageStrategy
 from .config import SeededStrategy as SeededStrategy
 from .config import VideoStrategy as VideoStrategy
+from .config import possible as possible
 from .sampler import Sampler as Sampler
 from .settings import listed as listed
 from .settings import strategy_config as strategy_config

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import field, frozen
-from maskkit import Strategy, positive, seed, seed_or_new
+from maskkit import ConfigError, Strategy, positive, seed, seed_or_new
+from maskkit.validators import FieldRule
 from maskkit_jepa.grid import image_grid, image_size, video_grid
+
+
+def possible(*methods: str) -> FieldRule:
+    """A rule: what these methods of the config make can be made; it is tried when the config is."""
+
+    def problem(config: Any) -> str:
+        try:
+            for method in methods:
+                getattr(config, method)()
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    return FieldRule(methods, "must be possible", problem)
 
 
 @frozen(kw_only=True)

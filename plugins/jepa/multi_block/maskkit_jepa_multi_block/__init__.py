@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 from maskkit import hookimpl, lazy, one_of, positive, ratio_range, scale_range
-from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, ImageStrategy
+from maskkit_jepa import OVERLAPS, BlockPlan, BlockRequest, ImageStrategy, possible
 
 
 @frozen(kw_only=True)
@@ -30,6 +30,7 @@ class MultiBlock(ImageStrategy):
     """
 
     name = "multi_block"
+    rules = (possible("plan"),)
     samples = (
         dict(seed=1),
         dict(input_size=(32, 48), patch_size=4, num_target_masks=2, min_context=20, seed=2),
@@ -53,9 +54,6 @@ class MultiBlock(ImageStrategy):
     min_context: int = field(default=1, validator=positive)
     num_context_masks: int = field(default=1, validator=one_of(1))
     overlap: str = field(default="disjoint", validator=one_of(*OVERLAPS))
-
-    def __attrs_post_init__(self) -> None:
-        self.plan()
 
     def plan(self) -> BlockPlan:
         """What is drawn, known to be possible."""

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 from maskkit import hookimpl
-from maskkit_jepa import ImageStrategy, exact_count, open_ratio
+from maskkit_jepa import ImageStrategy, exact_count, open_ratio, possible
 
 
 @frozen(kw_only=True)
@@ -21,14 +21,12 @@ class RandomPatch(ImageStrategy):
     """
 
     name = "random_patch"
+    rules = (possible("count"),)
     samples = (dict(seed=1), dict(input_size=(32, 48), patch_size=8, ratio=0.5, seed=2))
     aliases: ClassVar = {"mask_ratio": "ratio"}
     sampler_class = "maskkit_jepa_random_patch._sampler:RandomPatchSampler"
 
     ratio: float = field(default=0.75, validator=open_ratio)
-
-    def __attrs_post_init__(self) -> None:
-        self.count()
 
     def count(self) -> int:
         """The patches that are predicted."""

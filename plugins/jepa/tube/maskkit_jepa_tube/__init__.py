@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 from maskkit import ConfigError, hookimpl
-from maskkit_jepa import VideoStrategy, exact_count, open_ratio
+from maskkit_jepa import VideoStrategy, exact_count, open_ratio, possible
 
 
 @frozen(kw_only=True)
@@ -19,13 +19,11 @@ class Tube(VideoStrategy):
     """
 
     name = "tube"
+    rules = (possible("count"),)
     samples = (dict(seed=1), dict(num_frames=4, input_size=(32, 48), patch_size=8, ratio=0.5, seed=2))
     sampler_class = "maskkit_jepa_tube._sampler:TubeSampler"
 
     ratio: float = field(default=0.9, validator=open_ratio)
-
-    def __attrs_post_init__(self) -> None:
-        self.count()
 
     def count(self) -> int:
         """The patches of a frame that are predicted."""

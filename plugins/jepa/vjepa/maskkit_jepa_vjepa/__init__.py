@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 from maskkit import ConfigError, Settings, hookimpl, one_of, optional, positive, ratio_range, scale_range
-from maskkit_jepa import VideoRequest, VideoStrategy, listed, share
+from maskkit_jepa import VideoRequest, VideoStrategy, listed, possible, share
 
 
 @frozen(kw_only=True)
@@ -94,6 +94,7 @@ class VJepa(VideoStrategy):
     """
 
     name = "vjepa"
+    rules = (possible("requests"),)
     samples = (
         dict(seed=1),
         dict(
@@ -121,9 +122,6 @@ class VJepa(VideoStrategy):
     masks: tuple[VideoMask, ...] = field(default=(SHORT, LONG), converter=listed("masks", VideoMask, "label", "mask_"))
     min_context: int = field(default=1, validator=positive)
     max_attempts: int = field(default=20, validator=positive)
-
-    def __attrs_post_init__(self) -> None:
-        self.requests()
 
     def requests(self) -> tuple[VideoRequest, ...]:
         """What is asked of the blocks of each mask."""
