@@ -12,10 +12,8 @@ dense_bytes: int = 8 * 2**30
 """The largest dense array, in bytes, that a mask turns into. Set `maskkit.limits.dense_bytes` to change it."""
 
 intervals: int = 32
-"""The most intervals per row that a mask gives as spans; one whose parameters ask for more leaves them out.
-
-At 65,536 tokens `stats()` takes half a second and 0.2 GB for 32 intervals, eight seconds and 1.3 GB for 256.
-"""
+"""The most intervals per row that a mask gives as spans: at 65,536 tokens `stats()` takes half a second for 32 of
+them, and eight for 256."""
 
 few_intervals: int = 2**15
 """So many intervals, of all rows that are asked for together, a mask gives as spans whatever the number per row."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 from maskkit import limits
 from maskkit.arrays.dtypes import host_dtype, host_value
 from maskkit.errors import ConfigError
@@ -31,10 +30,13 @@ def array(pattern: Pattern, backend: str, dtype: str, device: Any, *, on: float,
 def dense(pattern: Pattern, dtype: npt.DTypeLike, on: Any, off: Any) -> npt.NDArray[Any]:
     """An array with `on` where the pattern allows and `off` where it blocks."""
     if pattern.period == period_of(pattern) == 1:  # q - k alone decides: every row is a window of one strip
-        keys = pattern.shape[1]
-        some = sampled_rows(pattern.shape[0], keys, 1)
-        strip = unrolled(spans_or_found(pattern, some.ravel()), some)[0].to_bool()[0]
-        return np.ascontiguousarray(sliding_window_view(np.where(strip, on, off).astype(dtype), keys)[::-1])
+        queries, keys = pattern.shape
+        some = sampled_rows(queries, keys, 1)
+        allowed = unrolled(spans_or_found(pattern, some.ravel()), some)[0].to_bool()[0]
+        strip = np.where(allowed, on, off).astype(dtype)
+        first, step = (queries - 1) * strip.itemsize, strip.itemsize  # each row begins one before the row above it
+        # `sliding_window_view` would do, but for Torch, which refuses what it gives where it compiles.
+        return np.ndarray((queries, keys), strip.dtype, strip, first, (-step, step)).copy()
     out = np.full(pattern.shape, off, dtype) if off else np.zeros(pattern.shape, dtype)
     for plane, rows, allowed in iterate_rows(pattern):
         part = out[plane][rows] if len(pattern.shape) > 1 else out[None, :]

@@ -162,9 +162,13 @@ def test_from_array_of_any_rank(shape):
 def test_everything_saves_and_loads(causal, band):
     padding = maskkit.create("padding", padding_mask=[[False] * 8, [False] * 5 + [True] * 3])
     array = maskkit.from_array(np.eye(8, dtype=bool), true="blocked")
-    for mask in (causal, causal & ~band, causal[::-1, 2:], padding[1], (causal ^ array) | padding, array):
+    typed = causal.astype("float32")
+    for mask in (causal, causal & ~band, causal[::-1, 2:], padding[1], (causal ^ array) | padding, array, typed):
         saved = maskkit.to_dict(mask)
         assert maskkit.from_dict(saved) == mask
     assert maskkit.to_dict(causal & ~band) == {
         "and": [{"type": "causal", "seq_len": 8}, {"not": {"type": "banded", "seq_len": 8, "band_width": 3}}]
     }
+    whole = {"type": "causal", "seq_len": 8}
+    assert maskkit.to_dict(causal[::-1, 2:]) == {"view": whole, "slices": [[7, -1, 8], [2, 1, 6]]}
+    assert maskkit.to_dict(typed) == {"astype": whole, "dtype": "float32"}

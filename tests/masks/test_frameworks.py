@@ -78,6 +78,13 @@ def test_torch_compile_takes_a_mask(mask, qkv):
     np.testing.assert_allclose(out, softmax_attention(*qkv, np.asarray(mask)), atol=1e-12)
 
 
+def test_torch_compile_takes_its_booleans(mask):
+    """Of masks in whose rows q - k alone decides too; not in one graph, for NumPy makes them."""
+    torch._dynamo.reset()
+    out = torch.compile(lambda x: x * mask.allowed("torch"), backend="eager")(torch.ones(T, T))
+    np.testing.assert_array_equal(out, np.asarray(mask))
+
+
 def test_other_torch_functions_refuse_a_mask_and_say_why(mask):
     zeros = torch.zeros(T, T)
     for call in (torch.logical_not, lambda m: zeros.masked_fill(m, 1.0), lambda m: torch.where(m, zeros, zeros)):

@@ -145,8 +145,8 @@ def test_materialising_is_logged_for_those_who_ask(causal, caplog):
     assert "Causal with shape (6, 6) as torch bool" in caplog.text
 
 
-def test_pieces_equal_the_rows_of_a_large_mask():
-    """What stays, slides, grows and shrinks, over sizes that are no multiple of the painter's tiles."""
+def test_arrays_and_biases_of_any_size_equal_the_predicate():
+    """Of what stays, slides, grows and shrinks."""
     for n in (63, 64, 65, 129, 300):
         for expression in (
             "causal",

@@ -22,19 +22,20 @@ from attrs import field, frozen
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from maskkit import AttentionMask, ConfigError, Spans, Template, by_content, host, take
+from maskkit import AttentionMask, ConfigError, Spans, Template, by_content, take
+from maskkit.arrays import fetched
 
 IMPLEMENTATIONS = ("eager", "sdpa", "flex")
 _TRIED = 8
 """A length at which a template is bound for a try, to find out at once what is wrong with it."""
 
 
-def use_mask(model: Any, template: str | Mapping[str, Any], implementation: str = "sdpa") -> Any:
+def use_mask(model: Any, template: str | Mapping[str, Any] | Template, implementation: str = "sdpa") -> Any:
     """Let a model attend as a mask says, and return it.
 
     Args:
         model: any transformers model that builds its masks through `AttentionMaskInterface`.
-        template: an expression, or a mapping as `maskkit.create` takes it, without `seq_len`.
+        template: an expression, a mapping as `maskkit.create` takes it, or a `maskkit.Template`, without `seq_len`.
         implementation: "eager", "sdpa" or "flex"; which attention runs under the mask.
 
     Raises:
@@ -49,7 +50,8 @@ def use_mask(model: Any, template: str | Mapping[str, Any], implementation: str 
     if mask.open != ("seq_len",):
         sizes = "no length" if not mask.open else f"{' and '.join(mask.open)}, which a text has not"
         raise ConfigError(f"{template!r} leaves {sizes} open; a model needs a mask whose seq_len is open, and no more")
-    mask.bind(_TRIED)
+    if len(shape := mask.bind(_TRIED).shape) != 2:
+        raise ConfigError(f"{template!r} gives a mask of shape {shape}; a model's mask is (seq_len, seq_len)")
     register()
     model.config.maskkit_mask = mask.tree()
     model.set_attn_implementation(f"maskkit_{implementation}")
@@ -83,7 +85,7 @@ class _RealKeys(AttentionMask):
 
     @cached_property
     def _runs(self) -> Spans:
-        return Spans.from_bool(host(self.real))
+        return Spans.from_bool(fetched(self.real))
 
     @property
     def intervals(self) -> int:
@@ -118,6 +120,10 @@ def _mask(
     return mask & _RealKeys(real=real, queries=q_length)
 
 
+# A compiled model takes masks as they are: Torch would trace the work of NumPy, operation by operation.
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _sdpa_mask(batch_size: int, *args: Any, device: Any = "cpu", **kwargs: Any) -> torch.Tensor:
     """(batch, 1, queries, keys), True where allowed."""
     allowed: torch.Tensor = _mask(*args, **kwargs).allowed("torch", "bool", device)
@@ -130,6 +136,7 @@ def _eager_mask(*args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _flex_mask(batch_size: int, *args: Any, device: Any = "cpu", **kwargs: Any) -> Any:
     """A BlockMask."""
     return _mask(*args, **kwargs).to_flex(device=device)

@@ -100,6 +100,7 @@ def test_the_mask_is_obeyed(llama, tokens):
         ({"type": "global_local", "sliding_window": 3}, "gives several masks"),
         ("causal(seq_len=8)", "leaves no length open"),
         ("axial", "leaves height and width, which a text has not open"),
+        ("key_padding(lengths=[3, 5]) & causal", r"gives a mask of shape \(2, 8, 8\)"),
     ],
 )
 def test_bad_templates_are_refused_at_once(llama, template, words):
@@ -118,3 +119,15 @@ def test_a_seed_is_drawn_once_and_saved(llama):
     saved = model.config.maskkit_mask
     assert isinstance(saved["and"][1]["seed"], int)
     assert use_mask(copy.deepcopy(llama), saved).config.maskkit_mask == saved
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@torch.no_grad()
+def test_a_compiled_model_is_under_the_mask_too(llama, tokens, implementation):
+    ids, real = tokens
+    model = use_mask(copy.deepcopy(llama), "causal & sliding_window(window_size=4)", implementation)
+    compiled = torch.compile(model, backend="eager")
+    torch._dynamo.reset()
+    for options in ({}, {"attention_mask": real}):
+        torch.testing.assert_close(compiled(ids, **options).logits, model(ids, **options).logits)
