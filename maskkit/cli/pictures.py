@@ -92,14 +92,10 @@ def write(picture: Picture, item: Item, output: Path, blocked: bool) -> None:
         picture.figure().savefig(output, dpi=120)
     elif suffix in (".npy", ".npz"):
         _write_arrays(picture, output)
+    elif suffix == ".json":
+        output.write_text(_saved(item, blocked), encoding="utf-8")
     else:
-        if suffix == ".svg":
-            text = picture.svg()
-        elif suffix == ".txt":
-            text = picture.text(_TEXT_FILE) + "\n"
-        else:
-            text = _saved(item, blocked)
-        output.write_text(text, encoding="utf-8")
+        output.write_text(picture.svg() if suffix == ".svg" else picture.text(_TEXT_FILE) + "\n", encoding="utf-8")
 
 
 def _saved(item: Item, blocked: bool) -> str:

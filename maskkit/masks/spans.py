@@ -255,7 +255,7 @@ class Spans:
             if some_empty:
                 fine |= lo[1:] == limit
             if not fine.all():
-                lo, hi = _without_unused(*_tidied(lo, hi, limit), limit)
+                lo, hi = _without_unused(*_tidied(lo, hi, np.logical_not(fine.all(axis=0)), limit), limit)
         return Spans(lo, hi, self.limit)
 
     # -- what it says ---------------------------------------------------------------------------------------------
@@ -315,6 +315,8 @@ def _narrow(limit: int) -> type[np.signedinteger[Any]]:
     return np.int32 if limit < 2**31 - 1 else np.int64
 
 
+_FEW_ROWS = 0.3
+"""The share of rows that are not in order up to which those alone are put in order (axial: half the time)."""
 _NETWORK_MOST = 8
 """Up to here a network of minimum and maximum beats a sort along the rows (25x at two columns of 4,096)."""
 _NETWORK_LEAST_ROWS = 128
@@ -347,8 +349,12 @@ def _without_unused(lo: Column, hi: Column, limit: Any) -> tuple[Column, Column]
     return lo[used], hi[used]
 
 
-def _tidied(lo: Column, hi: Column, limit: Any) -> tuple[Column, Column]:
-    """Intervals in order, and as one where they overlap or touch."""
+def _tidied(lo: Column, hi: Column, rows: npt.NDArray[np.bool_], limit: Any) -> tuple[Column, Column]:
+    """Intervals in order, and as one where they overlap or touch; `rows` says where they are not so yet."""
+    if rows.mean() < _FEW_ROWS:
+        lo, hi = lo.copy(), hi.copy()
+        lo[:, rows], hi[:, rows] = _tidied(lo[:, rows], hi[:, rows], np.ones(rows.sum(), np.bool_), limit)
+        return lo, hi
     lo, hi = _sorted_columns(lo), _sorted_columns(hi)
     # With all starts and all ends sorted apart, a new interval begins where a start lies after the end before it.
     touching = lo[1:] <= hi[:-1]

@@ -18,8 +18,7 @@ def backend(name: str) -> Backend:
     Raises:
         ConfigError: no installed backend has it, or its library is missing.
     """
-    found: Backend = built_in(name) if name in BUILT_IN else extension(name, "backend", "from_host", BUILT_IN)
-    return found
+    return built_in(name) if name in BUILT_IN else extension(name, "backend", "from_host", BUILT_IN)
 
 
 def extension(name: Any, what: str, method: str, known: Mapping[str, Any] | tuple[str, ...]) -> Any:

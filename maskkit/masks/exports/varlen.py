@@ -26,13 +26,8 @@ class Varlen:
         """
         ends = cu_seqlens(mask, causal)
         longest = int(np.diff(ends).max())
-        return {
-            "cu_seqlens_q": ends,
-            "cu_seqlens_k": ends,
-            "max_seqlen_q": longest,
-            "max_seqlen_k": longest,
-            "causal": causal,
-        }
+        queries = dict(cu_seqlens_q=ends, max_seqlen_q=longest)
+        return queries | dict(cu_seqlens_k=ends, max_seqlen_k=longest, causal=causal)
 
 
 def cu_seqlens(mask: Pattern, causal: bool = False) -> npt.NDArray[np.int32]:
