@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
+import maskkit
 from maskkit import Item, Settings, Strategy, build, parameters
 from maskkit.errors import ConfigError, config_error, did_you_mean, problems_of
 from maskkit.validators import is_number
@@ -17,12 +18,10 @@ def strategy_config(name: str) -> Callable[[Any], Strategy]:
     def convert(value: Any) -> Strategy:
         if isinstance(value, Strategy):
             return value
-        from maskkit import config
-
         if not isinstance(value, (str, Mapping)):
             raise ConfigError(f"{name} must be a strategy: its name, or a mapping with a type, got {value!r:.60}")
         try:
-            found: Strategy = config(value, kind="strategy")
+            found: Strategy = maskkit.config(value, kind="strategy")
         except ConfigError as error:
             raise config_error([f"{name}: {problem}" for problem in problems_of(error)], name) from error
         return found
