@@ -205,11 +205,9 @@ class Sampler:
 
 def _ids(ids: Any) -> Any:
     """Sample numbers as an integer array (B,)."""
-    if hasattr(ids, "cpu"):
-        ids = ids.cpu()
+    numbers = np.arange(ids.start, ids.stop, ids.step) if isinstance(ids, range) else fetched(ids)
     if is_integer(ids):
-        ids = [ids]
-    numbers = np.arange(ids.start, ids.stop, ids.step) if isinstance(ids, range) else np.asarray(ids)
+        numbers = numbers.reshape(1)  # Torch's arrays of one number are integers, too
     if numbers.ndim != 1 or not numbers.size or numbers.dtype.kind not in "iu":
         raise ConfigError(f"ids must be one or more integers, got {ids!r:.60}")
     if numbers.min() < 0:

@@ -196,3 +196,9 @@ def test_calls_of_any_sizes_go_on_where_the_last_one_ended(sizes):
     for size in sizes:
         assert torch.equal(strategy(size).targets, strategy.sample(range(start, start + size)).targets)
         start += size
+
+
+@pytest.mark.parametrize("ids", [3, np.int64(3), np.array([3]), torch.tensor(3), torch.tensor([3]), [3], range(3, 4)])
+def test_one_sample_is_named_by_an_integer_or_a_batch_of_one(ids):
+    sampler = maskkit.create("random_patch", input_size=64, seed=1)
+    assert same(sampler.sample(ids), sampler.sample([3, 4]).rows(0, 1))
