@@ -161,6 +161,15 @@ def test_lists_cannot_hold_padding(strategy):
         index_lists(masks, 4, 9)
 
 
+def test_lists_are_where_the_masks_are(strategy):
+    """Padding is looked for on the host: no device is asked, and none is in the way."""
+    there = index_lists(strategy.sample(range(8)).to("meta"))
+    here = index_lists(strategy.sample(range(8)))
+    for mine, theirs in zip(there, here, strict=True):
+        assert [part.device.type for part in mine] == ["meta"] * len(theirs)
+        assert [part.shape for part in mine] == [part.shape for part in theirs]
+
+
 def test_samples_without_numbers_are_refused(strategy):
     for samples in ([torch.ones(3)], [(torch.ones(3), 1)], [(0.5, torch.ones(3))]):
         with pytest.raises(ConfigError, match=r"samples must come as \(number, sample\).*Numbered\(dataset\)"):

@@ -130,7 +130,8 @@ class MaskBatch(Drawn):
         pad: int = 0,
     ) -> Indices:
         """The numbers of the tokens instead of booleans, for gathering: see `maskkit_jepa.batch.indices.to_indices`."""
-        return indices.to_indices(self, count, target_count, trim, num_prefix_tokens, pad)
+        found = indices.to_indices(self, count, target_count, trim, num_prefix_tokens, pad)
+        return Indices(*map(self.given, found))
 
     def packed(self) -> Packed:
         """A bit a token, an eighth of the bytes: to store or send masks."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from attrs import field, frozen
+from maskkit.arrays import fetched
 from maskkit_jepa.grid import Grid
 from maskkit_jepa.randomness import Array, Bits, Bools
 
@@ -25,9 +26,9 @@ class Packed(NamedTuple):
     num_tokens: int
 
     def unpack(self) -> tuple[Bools, Bools]:
-        """NumPy booleans (B, N) and (B, T, N)."""
+        """NumPy booleans (B, N) and (B, T, N), from whatever library and device."""
         context, targets = (
-            np.unpackbits(np.asarray(part), axis=-1, count=self.num_tokens, bitorder="little").astype(np.bool_)
+            np.unpackbits(fetched(part), axis=-1, count=self.num_tokens, bitorder="little").astype(np.bool_)
             for part in (self.context, self.targets)
         )
         return context, targets

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from maskkit.errors import ConfigError, did_you_mean
+from maskkit_jepa.batch.drawn import Drawn
 from maskkit_jepa.randomness import Bits, Bools, Ints, choose, fork
-
-if TYPE_CHECKING:
-    from maskkit_jepa.batch.batch import MaskBatch
 
 _TRIM = 0x7121  # the fork of the samples' keys that trimming draws from; target t uses the one after it, and so on
 _COUNTS = ("max", "min", "exact")
@@ -36,9 +34,14 @@ class Indices(NamedTuple):
 
 
 def to_indices(
-    batch: MaskBatch, count: str | int, target_count: str | int | None, trim: str, num_prefix_tokens: int, pad: int
+    batch: Drawn,
+    count: str | int = "max",
+    target_count: str | int | None = None,
+    trim: str = "random",
+    num_prefix_tokens: int = 0,
+    pad: int = 0,
 ) -> Indices:
-    """The masks of a batch as token numbers.
+    """The masks of a batch as token numbers, NumPy arrays.
 
     Args:
         batch: the masks.
@@ -72,14 +75,13 @@ def to_indices(
     context_index, context_valid = _numbers(prefixed, width, pad)
     target_index, target_valid = _numbers(flat, target_count if isinstance(target_count, int) else 0, pad)
     target_index[target_valid] += num_prefix_tokens
-    arrays = (
+    return Indices(
         context_index,
         context_valid,
         target_index.reshape(size, many, -1),
         target_valid.reshape(size, many, -1),
         _restore(prefixed, context_index.shape[1]),
     )
-    return Indices(*map(batch.given, arrays))
 
 
 def _limit(name: str, count: str | int, mask: Bools) -> int | None:

@@ -20,6 +20,7 @@ import numpy as np
 from maskkit.errors import ConfigError
 from maskkit.validators import is_integer
 from maskkit_jepa.batch.batch import MaskBatch
+from maskkit_jepa.batch.indices import to_indices
 
 STYLES = ("masks", "ijepa")
 
@@ -147,7 +148,7 @@ def index_lists(
         )
         return [*chain(*contexts)], [*chain(*targets)]
     target_count = "min" if target_count is None and isinstance(count, int) else target_count
-    index = masks.to_indices(count, target_count, trim)
+    index = to_indices(masks, count, target_count, trim)  # on the host, where padding is looked for
     for name, asked, part, valid in zip(
         ("count", "target_count"),
         (count, target_count),
@@ -155,13 +156,13 @@ def index_lists(
         (index.context_valid, index.targets_valid),
         strict=True,
     ):
-        if not np.all(np.asarray(valid)):
+        if not np.all(valid):
             least = int(part.sum(axis=-1).min())
             raise ConfigError(
                 f"{name}={asked!r} would need padding, which these lists cannot hold: the fewest tokens are {least}; "
                 f"use 'min', or a number up to {least}, or masks.to_indices, which says what is padding"
             )
-    return [index.context], [index.targets[:, t] for t in range(masks.shape[1])]
+    return [masks.given(index.context)], [masks.given(index.targets[:, t]) for t in range(masks.shape[1])]
 
 
 def one_batch(masks: Any) -> MaskBatch:

@@ -21,6 +21,7 @@ from typing import Any
 import attrs
 import numpy as np
 from maskkit import Strategy, build
+from maskkit.arrays import fetched
 from maskkit.errors import ConfigError
 from maskkit.testing import check_light_import, check_parameters, check_round_trip
 from maskkit_jepa.batch.batch import MaskBatch
@@ -81,7 +82,7 @@ def _sample(sampler: Sampler, ids: Any, epoch: int = 0, rows: Any = None) -> Any
 def same(one: Any, other: Any, rows: Any = slice(None)) -> bool:
     """Whether two drawings are equal, the second one's against these rows of the first."""
     return all(
-        np.array_equal(np.asarray(a[name])[rows], np.asarray(b[name]))
+        np.array_equal(fetched(a[name])[rows], fetched(b[name]))
         for a, b in zip(batches(one).values(), batches(other).values(), strict=True)
         for name in a.keys()  # noqa: SIM118 - iterating a mask batch gives its arrays
     )
