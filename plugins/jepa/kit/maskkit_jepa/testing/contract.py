@@ -25,6 +25,7 @@ from maskkit.arrays import fetched
 from maskkit.errors import ConfigError
 from maskkit.testing import check_light_import, check_parameters, check_round_trip
 from maskkit_jepa.batch.batch import MaskBatch
+from maskkit_jepa.grid import paint
 from maskkit_jepa.sampler import Sampler
 
 _IDS = np.array([7, 0, 3, 12345678901, 4, 2, 1, 9])
@@ -138,8 +139,6 @@ def check_form(sampler: Sampler, batch: MaskBatch, size: int) -> None:
     for array in (*batch.arrays, *batch.extra.values(), *([] if batch.boxes is None else [batch.boxes])):
         assert len(array) == size, f"{sampler!r}: an array has {len(array)} rows for {size} samples"
     if batch.boxes is not None:
-        from maskkit_jepa.grid import paint
-
         assert np.array_equal(paint(batch.boxes, batch.grid), batch.arrays[1]), (
             f"{sampler!r}: boxes are not the targets"
         )
