@@ -54,6 +54,7 @@ class Curriculum(SeededStrategy):
     stages: int = field(default=50, validator=positive)
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         object.__setattr__(self, "strategy", with_seed(self.strategy, self.seed))
         for step in self.steps():
             if self.at(step).grid != self.grid:

@@ -68,6 +68,7 @@ class IJepa(ImageStrategy):
     compat: bool = field(default=False, validator=one_of(False, True))
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         if self.compat:
             self._check_compat()
         else:

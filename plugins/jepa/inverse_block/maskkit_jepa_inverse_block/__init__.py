@@ -46,6 +46,7 @@ class InverseBlock(ImageStrategy):
     num_views: int = field(default=1, validator=positive)
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         height, width = self.grid
         fits = min(int(self.kept() ** 0.5), height, width)
         if self.block_size > fits:

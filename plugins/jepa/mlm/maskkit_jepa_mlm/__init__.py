@@ -1,8 +1,17 @@
 """MLM: tokens or spans of text are predicted from the rest, as in BERT and SpanBERT."""
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from maskkit import ConfigError, hookimpl, one_of, optional, positive, probability
+from maskkit.validators import Rule
 from maskkit_jepa import SeededStrategy, open_ratio
+
+_texts = evolve(
+    positive,
+    rule="must be at least 2",
+    test=lambda value: value >= 2 and positive.test(value),
+    hint=lambda value: positive.hint(value) or "; one token leaves nothing to predict from",
+)
+_vocabularies = Rule("must be 2**31 or less and positive", lambda value: 0 < value <= 2**31, number=True)
 
 
 @frozen(kw_only=True)
@@ -37,27 +46,21 @@ class Mlm(SeededStrategy):
     )
     sampler_class = "maskkit_jepa_mlm._sampler:MlmSampler"
 
-    seq_len: int = field(default=512, validator=positive)
+    seq_len: int = field(default=512, validator=_texts)
     ratio: float = field(default=0.15, validator=open_ratio)
     unit: str = field(default="token", validator=one_of("token", "span"))
     span_probability: float = field(default=0.2, validator=open_ratio)
     max_span: int = field(default=10, validator=positive)
     mask_share: float = field(default=0.8, validator=probability)
     random_share: float = field(default=0.1, validator=probability)
-    vocab_size: int | None = field(default=None, validator=optional(positive))
+    vocab_size: int | None = field(default=None, validator=optional(_vocabularies))
 
     def __attrs_post_init__(self) -> None:
-        if self.seq_len < 2:
-            raise ConfigError(
-                f"seq_len must be at least 2, got {self.seq_len}: one token leaves nothing to predict from"
-            )
+        super().__attrs_post_init__()
         if self.mask_share + self.random_share > 1 + 1e-9:
             raise ConfigError(
                 f"mask_share and random_share must be 1 or less together, got {self.mask_share} and {self.random_share}"
             )
-
-        if self.vocab_size is not None and self.vocab_size > 2**31:
-            raise ConfigError(f"vocab_size must be 2**31 or less, got {self.vocab_size}")
 
     @property
     def grid(self) -> tuple[int]:

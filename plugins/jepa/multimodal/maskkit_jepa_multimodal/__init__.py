@@ -35,6 +35,7 @@ class Multimodal(SeededStrategy):
     image: Strategy = field(default={"type": "multi_block"}, converter=strategy_config("image"))
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         for name, part in self.strategies().items():
             object.__setattr__(self, name, with_seed(part, self.seed))
 

@@ -54,6 +54,7 @@ class ScoreGuided(ImageStrategy):
             raise ConfigError(f"ratio must be a number or a pair (low, high) with low <= high, got {value!r}")
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         _, most = self.counts()
         if most + self.hints() > self.tokens:
             raise ConfigError(

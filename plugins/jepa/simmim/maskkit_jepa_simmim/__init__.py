@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from attrs import field, frozen
-from maskkit import ConfigError, hookimpl, positive
-from maskkit_jepa import ImageStrategy, exact_count, image_grid, image_size, open_ratio
+from maskkit import hookimpl, multiple, positive
+from maskkit_jepa import ImageStrategy, exact_count, image_grid, image_size, open_ratio, possible
 
 
 @frozen(kw_only=True)
@@ -25,6 +25,7 @@ class SimMim(ImageStrategy):
     """
 
     name = "simmim"
+    rules = (multiple("unit_size", "patch_size"), possible("count"))
     samples = (
         dict(patch_size=16, seed=1),
         dict(seed=2),
@@ -37,15 +38,6 @@ class SimMim(ImageStrategy):
     patch_size: int = field(default=4, validator=positive)
     unit_size: int = field(default=32, validator=positive)
     ratio: float = field(default=0.6, validator=open_ratio)
-
-    def __attrs_post_init__(self) -> None:
-        if self.unit_size % self.patch_size:
-            below = self.unit_size // self.patch_size * self.patch_size
-            near = f"{below} and {below + self.patch_size} are" if below else f"{self.patch_size} is"
-            raise ConfigError(
-                f"unit_size must be divisible by patch_size {self.patch_size}, got {self.unit_size} ({near})"
-            )
-        self.count()
 
     @property
     def units(self) -> tuple[int, int]:

@@ -38,6 +38,7 @@ class VideoMask(Settings):
     inv_block: bool = field(default=False, validator=one_of(False, True))
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         if self.inv_block and self.max_temporal_keep < 1:
             raise ConfigError(
                 f"max_temporal_keep must be 1 where inv_block=True puts the blocks into the context, got "
