@@ -204,7 +204,9 @@ def multiple(name: str, of: str) -> FieldRule:
     """An integer must be divisible by another."""
 
     def wrong(value: Any, divisor: tuple[Any, ...]) -> str:
-        return f"must be divisible by {_with((of,), divisor)}, got {shown(value)}" if value % divisor[0] else ""
+        rest, step = value % divisor[0], divisor[0]
+        near = f"{value - rest} and {value - rest + step} are" if value > step else f"{step} is"
+        return f"must be divisible by {_with((of,), divisor)}, got {shown(value)} ({near})" if rest else ""
 
     return _rule(name, (of,), f"must be divisible by {of}", wrong)
 

@@ -78,7 +78,7 @@ def region(*shape):
 
 BROKEN = [
     (dict(kernel=5), "kernel must be at most height=4 and width=6, got 5"),
-    (dict(dim=5), "dim must be divisible by heads=2, got 5"),
+    (dict(dim=5), "dim must be divisible by heads=2, got 5 (4 and 6 are)"),
     (dict(tokens=[1, 8, 9]), "tokens must be below seq_len=8, got 8"),
     (dict(lengths=9), "lengths must be in 0..seq_len (0..8), got 9"),
     (dict(lengths=[3, -1, 9]), "lengths must be in 0..seq_len (0..8), got -1 for sample 1"),
@@ -129,7 +129,7 @@ def test_all_broken_rules_come_at_once():
     text = message_of(maskkit.create, "ruled", kernel=7, dim=5, tokens=[8])
     assert text == (
         "ruled mask has 3 problems: kernel must be at most height=4 and width=6, got 7; "
-        "dim must be divisible by heads=2, got 5; tokens must be below seq_len=8, got 8"
+        "dim must be divisible by heads=2, got 5 (4 and 6 are); tokens must be below seq_len=8, got 8"
     )
     assert message_of(Ruled, kernel=7, dim=5, tokens=[8]) == text
 
@@ -178,7 +178,7 @@ def test_attention_layers_speak_of_parameters():
 
     text = message_of(Layer, dim=9, low=2.0)
     assert text == (
-        "ruled_layer attention has 2 problems: Parameter 'dim' must be divisible by heads=2, got 9; "
+        "ruled_layer attention has 2 problems: Parameter 'dim' must be divisible by heads=2, got 9 (8 and 10 are); "
         "Parameter 'low' must be at most high=1.0, got 2.0"
     )
 

@@ -52,8 +52,8 @@ def test_simmims_spellings_load():
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        (dict(patch_size=12), "unit_size must be divisible by patch_size=12, got 32"),
-        (dict(patch_size=64), "unit_size must be divisible by patch_size=64, got 32"),
+        (dict(patch_size=12), "unit_size must be divisible by patch_size=12, got 32 .24 and 36 are"),
+        (dict(patch_size=64), "unit_size must be divisible by patch_size=64, got 32 .64 is"),
         (dict(input_size=200), "input_size must be divisible by unit_size 32, got 200 .192 and 224 are"),
         (dict(input_size=32), "input_size must be larger than one patch of 32"),
         (dict(ratio=0.01), "ratio must leave and mask at least one of 36 tokens, got 0.01"),
