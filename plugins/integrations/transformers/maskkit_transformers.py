@@ -26,8 +26,9 @@ from maskkit import AttentionMask, ConfigError, Spans, Template, by_content, tak
 from maskkit.arrays import fetched
 
 IMPLEMENTATIONS = ("eager", "sdpa", "flex")
-_TRIED = 8
-"""A length at which a template is bound for a try, to find out at once what is wrong with it."""
+_TRIED = 8, 9
+"""Lengths at which a template is bound for a try, to find out at once what is wrong with it; two, for a part with a
+length of its own fits one of them at most."""
 
 
 def use_mask(model: Any, template: str | Mapping[str, Any] | Template, implementation: str = "sdpa") -> Any:
@@ -48,10 +49,12 @@ def use_mask(model: Any, template: str | Mapping[str, Any] | Template, implement
         )
     mask = Template.of(template)
     if mask.open != ("seq_len",):
-        sizes = "no length" if not mask.open else f"{' and '.join(mask.open)}, which a text has not"
+        others = " and ".join(size for size in mask.open if size != "seq_len")
+        sizes = f"{others}, which a text has not" if others else "no length"
         raise ConfigError(f"{template!r} leaves {sizes} open; a model needs a mask whose seq_len is open, and no more")
-    if len(shape := mask.bind(_TRIED).shape) != 2:
-        raise ConfigError(f"{template!r} gives a mask of shape {shape}; a model's mask is (seq_len, seq_len)")
+    for length in _TRIED:
+        if len(shape := mask.bind(length).shape) != 2:
+            raise ConfigError(f"{template!r} gives a mask of shape {shape}; a model's mask is (seq_len, seq_len)")
     register()
     model.config.maskkit_mask = mask.tree()
     model.set_attn_implementation(f"maskkit_{implementation}")
