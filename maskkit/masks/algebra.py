@@ -48,7 +48,7 @@ class Combination(Mask):
         return max(part.intervals for part in self.parts)
 
     def reach(self, *rows: Any) -> Spans | None:
-        exact = self.spans(*rows)
+        exact = super().reach(*rows)
         if exact is not None or self.operation == "not":
             return exact
         found = [self._of(part, part.reach, rows) for part in self.parts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from maskkit import limits
 from maskkit.arrays.libraries import host, is_array
 from maskkit.masks.spans import Spans
 from maskkit.registry.item import Item
@@ -47,8 +48,9 @@ class Pattern(Item):
         return 1
 
     def reach(self, *rows: Any) -> Spans | None:
-        """Intervals outside which everything is blocked: lets masks without spans skip work. Default: the spans."""
-        return self.spans(*rows)
+        """Intervals outside which everything is blocked: lets masks without spans skip work. Default: the spans, where
+        they are few; to look for many takes longer than it saves."""
+        return self.spans(*rows) if self.intervals <= limits.intervals else None
 
     @property
     def period(self) -> int:
