@@ -105,6 +105,13 @@ def test_bias(benchmark, name):
     beside(benchmark, partial(np.full, (4096, 4096), -np.inf, np.float32), build(name, 4096).bias, rounds=41)
 
 
+def test_dense_bool_of_many_intervals(benchmark):
+    """Half of the tokens are padding, drawn at random; beside what a user would write with NumPy."""
+    padding = np.random.default_rng(0).random((2, 4096)) < 0.5
+    mask = maskkit.create("padding", padding_mask=padding)
+    beside(benchmark, lambda: ~(padding[:, :, None] | padding[:, None, :]), mask.allowed)
+
+
 # -- block maps -------------------------------------------------------------------------------------------------------
 
 
