@@ -12,9 +12,10 @@ saved with it.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -98,6 +99,12 @@ class _RealKeys(AttentionMask):
         return self._runs.take(b).only(q >= 0)
 
 
+@lru_cache(maxsize=64)
+def _template(saved: str) -> Template:
+    """The template in a config, from its text: every forward asks for it."""
+    return Template.of(json.loads(saved))
+
+
 def _mask(
     q_length: int,
     kv_length: int,
@@ -113,7 +120,7 @@ def _mask(
     """
     q_offset, kv_offset = int(q_offset), int(kv_offset)
     length = max(kv_offset + kv_length, q_offset + q_length)
-    whole = Template.of(config.maskkit_mask).bind(length)
+    whole = _template(json.dumps(config.maskkit_mask)).bind(length)
     mask = whole[q_offset : q_offset + q_length, kv_offset : kv_offset + kv_length]
     if attention_mask is None:
         return mask
