@@ -4,7 +4,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from maskkit import ConfigError
-from maskkit_jepa import MaskGroups, Sampler
+from maskkit_jepa import MaskGroups, Sampler, batches
 
 from . import Curriculum
 
@@ -60,7 +60,6 @@ class CurriculumSampler(Sampler):
         last = self.steps()[-1]
         found = MaskGroups()
         for step in sorted({0, last // 2, last}):
-            drawn = self.sample(range(count), step=step, **self.example(count))
-            groups = drawn if isinstance(drawn, MaskGroups) else {"": drawn}
+            groups = batches(self.sample(range(count), step=step, **self.example(count)))
             found.update({f"step {step} {name}".rstrip(): batch for name, batch in groups.items()})
         return found

@@ -48,6 +48,7 @@ from .blocks.video import VideoRequest as VideoRequest
 # What is drawn.
 from .batch.batch import MaskBatch as MaskBatch
 from .batch.batch import MaskGroups as MaskGroups
+from .batch.batch import batches as batches
 from .batch.drawn import Packed as Packed
 from .batch.indices import Indices as Indices
 from .batch.statistics import mask_statistics as mask_statistics

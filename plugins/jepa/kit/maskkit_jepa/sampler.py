@@ -11,7 +11,7 @@ from maskkit import Strategy, build
 from maskkit.arrays import fetched
 from maskkit.errors import ConfigError, did_you_mean
 from maskkit.validators import is_integer
-from maskkit_jepa.batch.batch import concatenate
+from maskkit_jepa.batch.batch import batches, concatenate
 from maskkit_jepa.batch.shown import StrategyMeasures, StrategyPicture
 from maskkit_jepa.randomness import Array, Bits
 from maskkit_jepa.randomness import keys as sample_keys
@@ -120,7 +120,7 @@ class Sampler:
         if not is_integer(batch_size) or batch_size < 1:
             raise ConfigError(f"batch_size must be a positive integer, got {batch_size!r}")
         drawn = self._next(int(batch_size), given).to(device)
-        for batch in drawn.values() if isinstance(drawn, dict) else (drawn,):
+        for batch in batches(drawn).values():
             batch.context  # noqa: B018 - a device that is not there should fail here, and move nothing on
         self.cursor += int(batch_size)
         self.calls += 1
@@ -141,9 +141,8 @@ class Sampler:
     @cached_property
     def _most_ahead(self) -> int:
         """How many samples calls draw at once."""
-        one = self.sample(0)
-        parts = one.values() if isinstance(one, dict) else [one]
-        size: int = sum(array.nbytes for part in parts for array in part.arrays)
+        one = batches(self.sample(0))
+        size: int = sum(array.nbytes for batch in one.values() for array in batch.arrays)
         return max(1, min(_AHEAD, _AHEAD_BYTES // size))
 
     def example(self, size: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from maskkit_jepa import MaskGroups, Sampler, fork
+from maskkit_jepa import MaskGroups, Sampler, batches, fork
 
 from . import Multimodal
 
@@ -25,8 +25,7 @@ class MultimodalSampler(Sampler):
         found = MaskGroups()
         for i, (name, part) in enumerate(self.samplers.items()):
             own = {n.removeprefix(f"{name}_"): rows for n, rows in given.items() if n.startswith(f"{name}_")}
-            drawn = part.draw(fork(keys, i), step, **own)
-            groups = drawn if isinstance(drawn, MaskGroups) else {"": drawn}
+            groups = batches(part.draw(fork(keys, i), step, **own))
             found.update({f"{name}_{group}".rstrip("_"): batch for group, batch in groups.items()})
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -217,6 +217,11 @@ class MaskGroups(dict[str, Any]):
 
     def _repr_svg_(self) -> str:
         return self.svg()
+
+
+def batches(drawn: Any) -> Mapping[str, MaskBatch]:
+    """The mask batches in what a sampler gives, by name; one that stands alone has the name ""."""
+    return drawn if isinstance(drawn, dict) else {"": drawn}
 
 
 def concatenate(parts: list[Any]) -> Any:

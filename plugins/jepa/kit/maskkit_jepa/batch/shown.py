@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from maskkit_jepa.batch.batch import MaskGroups
+from maskkit_jepa.batch.batch import batches
 from maskkit_jepa.batch.pictures import text_legend
 from maskkit_jepa.randomness import Array
 
@@ -23,8 +23,8 @@ class StrategyPicture:
 
     def text(self, width: int) -> str:
         """The first sample, and what its characters mean."""
-        batches = self._shown.values() if isinstance(self._shown, MaskGroups) else (self._shown,)
-        return f"{self._shown.text(width)}\n{text_legend((batch, 0) for batch in batches)}"
+        legend = text_legend((batch, 0) for batch in batches(self._shown).values())
+        return f"{self._shown.text(width)}\n{legend}"
 
     def svg(self) -> str:
         """The first sample."""
@@ -36,8 +36,7 @@ class StrategyPicture:
 
     def arrays(self) -> Mapping[str, Array]:
         """Context, targets and what else belongs to the samples; of groups, under the names of both."""
-        on_host = self._shown.numpy()
-        groups = on_host if isinstance(on_host, MaskGroups) else {"": on_host}
+        groups = batches(self._shown.numpy())
         return {f"{name}_{part}".strip("_"): array for name, batch in groups.items() for part, array in batch.items()}
 
 
@@ -52,8 +51,7 @@ class StrategyMeasures:
 
     def __init__(self, config: Any, shown: Any, notes: Sequence[str]) -> None:
         self._config, self.notes = config, notes
-        first = next(iter(shown.values())) if isinstance(shown, MaskGroups) else shown
-        self._samples = first.shape[0]
+        self._samples = next(iter(batches(shown).values())).shape[0]
         self._found = shown.stats()
 
     def to_dict(self) -> Any:

@@ -15,7 +15,7 @@ import pickle
 import random
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -24,7 +24,7 @@ from maskkit import Strategy, build
 from maskkit.arrays import fetched
 from maskkit.errors import ConfigError
 from maskkit.testing import check_light_import, check_parameters, check_round_trip
-from maskkit_jepa.batch.batch import MaskBatch
+from maskkit_jepa.batch.batch import MaskBatch, batches
 from maskkit_jepa.grid import paint
 from maskkit_jepa.sampler import Sampler
 
@@ -66,11 +66,6 @@ def _build(config: Strategy) -> Sampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return config.build()  # type: ignore[no-any-return]
-
-
-def batches(drawn: Any) -> Mapping[str, MaskBatch]:
-    """The mask batches in what a sampler gives, by name."""
-    return drawn if isinstance(drawn, dict) else {"masks": drawn}
 
 
 def _sample(sampler: Sampler, ids: Any, epoch: int = 0, rows: Any = None) -> Any:
