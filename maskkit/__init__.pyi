@@ -61,9 +61,13 @@ from .validators import within as within
 
 # Arrays from elsewhere.
 from .arrays.fields import as_array as as_array
+from .arrays.fields import as_flags as as_flags
 from .arrays.fields import by_content as by_content
 from .arrays.libraries import host as host
 from .masks.given import from_array as from_array
+from .masks.stacked import stack as stack
+from .masks.placed import direct_sum as direct_sum
+from .masks.placed import grid as grid
 from .masks.padding import PaddingMask as PaddingMask
 from .masks.padding import is_of_tokens as is_of_tokens
 from .registry.extensions import backend as backend

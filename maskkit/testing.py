@@ -31,6 +31,7 @@ from maskkit.configs.fields import build
 from maskkit.configs.reading import from_dict
 from maskkit.configs.saving import to_dict
 from maskkit.errors import ConfigError
+from maskkit.masks.axes import is_attention
 from maskkit.masks.dense import on_grid
 from maskkit.masks.mask import AttentionMask, Mask, MaskGroup
 from maskkit.masks.rows import planes, row_count, spans_of
@@ -100,8 +101,10 @@ def check_rule(mask: Mask) -> None:
     shape = mask.shape
     good = isinstance(shape, tuple) and all(isinstance(size, int) and size > 0 for size in shape)
     assert good, f"{mask!r}: shape must be a tuple of positive integers, got {shape!r}"
+    axes = mask.axes
+    assert len(axes) == len(shape), f"{mask!r}: the axes are {axes}, and the shape is {shape}; name one for each"
     if isinstance(mask, AttentionMask):
-        assert len(shape) in (2, 3), f"{mask!r}: shape must be ([batch,] q_len, kv_len), got {shape}"
+        assert is_attention(axes), f"{mask!r}: axes must be batch, head or both, then query and key, got {axes}"
     index = np.meshgrid(*map(np.arange, shape), indexing="ij", sparse=True)
     given = [axis.copy() for axis in index]
     answer = np.asarray(mask.allows(*given))

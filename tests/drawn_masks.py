@@ -87,9 +87,9 @@ def passes(cls, parameter, value) -> bool:
 
 
 @cache
-def rank(cls) -> int:
-    """Masks of equal rank meet; attention masks do with a batch or without."""
-    return 2 if is_attention(cls) else len(built(cls, cls.samples[0]).shape)
+def meets(cls) -> tuple[str, ...]:
+    """Masks of the same things meet; with a batch and heads or without."""
+    return tuple(axis for axis in built(cls, cls.samples[0]).axes if axis not in ("batch", "head"))
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from attrs import field, frozen
-from drawn_masks import TABLE, built, derived, every, is_attention, make, mask_classes, rank
+from drawn_masks import TABLE, built, derived, every, is_attention, make, mask_classes, meets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import create_block_mask
@@ -25,44 +25,57 @@ from maskkit.registry.loader import registry
 class Case:
     mask: Mask
     dense: np.ndarray = field(repr=False)
+    axes: tuple[str, ...]
 
     def cut(self, key) -> "Case":
-        return Case(self.mask[key], self.dense[key])
+        """A key with an entry for each axis; an integer takes the axis away."""
+        kept = tuple(axis for axis, k in zip(self.axes, key, strict=True) if isinstance(k, slice))
+        return Case(self.mask[key], self.dense[key], kept)
 
 
 def leaf(mask: Mask) -> Case:
     """The predicate, on the dense grid."""
     grid = np.meshgrid(*map(np.arange, mask.shape), indexing="ij", sparse=True)
-    return Case(mask, np.broadcast_to(mask.allows(*grid), mask.shape))
+    return Case(mask, np.broadcast_to(mask.allows(*grid), mask.shape), mask.axes)
 
 
-def foreign(shape, pick) -> Case:
-    """A mask from somebody's array."""
+def foreign(like: Case, pick) -> Case:
+    """A mask from somebody's array, at times with other samples and heads before queries and keys."""
+    shape, axes = like.dense.shape, like.axes
+    if axes[-1] == "key":
+        leading = [axis for axis in ("batch", "head") if pick(3) == 0]
+        axes = (*leading, "query", "key")
+        shape = (*(dict(zip(like.axes, shape, strict=True)).get(axis, 1 + pick(3)) for axis in leading), *shape[-2:])
     array = np.random.default_rng(pick(2**16)).random(shape) < (0.1, 0.5, 0.9)[pick(3)]
     true = ("allowed", "blocked")[pick(2)]
-    return Case(maskkit.from_array(array, true=true), array if true == "allowed" else ~array)
+    return Case(maskkit.from_array(array, true=true, axes=axes), array if true == "allowed" else ~array, axes)
 
 
 def expression(classes, size: int, depth: int, pick) -> Case:
-    """A random tree of `& | ^ ~` and slices over the classes."""
-    kind = pick(8) if depth else 0
+    """A random tree of operations over the classes."""
+    kind = pick(14) if depth else 0
     if kind == 0:
         return leaf(make(classes[pick(len(classes))], size, pick))
     first = expression(classes, size, depth - 1, pick)
     if kind == 1:
-        return Case(~first.mask, ~first.dense)
+        return Case(~first.mask, ~first.dense, first.axes)
     if kind == 2:
         return sliced(first, pick)
-    second = foreign(first.dense.shape, pick) if kind == 3 else expression(classes, size, depth - 1, pick)
+    if kind in (3, 4) and first.axes[-1] == "key":
+        return (moved, transposed)[kind - 3](first, pick)
+    second = foreign(first, pick) if kind == 5 else expression(classes, size, depth - 1, pick)
+    if kind in (6, 7, 8) and first.axes[-1] == second.axes[-1] == "key":
+        return (stacked, summed, in_quadrants)[kind - 6](first, second, pick)
     return combined(first, second, pick(3))
 
 
 def sliced(case: Case, pick) -> Case:
-    """Cut by random slices, none of them empty; a batch of attention masks at times by an integer."""
-    key = tuple(random_slice(length, pick) for length in case.dense.shape)
-    if isinstance(case.mask, AttentionMask) and len(key) == 3 and pick(2):
-        key = (pick(2 * len(case.dense)) - len(case.dense), *key[1:])
-    return case.cut(key)
+    """Cut by random slices, none of them empty; samples and heads of attention masks at times by an integer."""
+    key = [random_slice(length, pick) for length in case.dense.shape]
+    for place, axis in enumerate(case.axes):
+        if isinstance(case.mask, AttentionMask) and axis in ("batch", "head") and pick(2):
+            key[place] = pick(2 * case.dense.shape[place]) - case.dense.shape[place]
+    return case.cut(tuple(key))
 
 
 def random_slice(length: int, pick) -> slice:
@@ -73,25 +86,124 @@ def random_slice(length: int, pick) -> slice:
     return slice(start, int(stop) if stop >= 0 else None, step)
 
 
+def moved(case: Case, pick) -> Case:
+    """At random positions, which run on for a while, start again, and are nowhere at times; of a batch or not."""
+    samples = dict(zip(case.axes, case.dense.shape, strict=True)).get("batch", 1 + pick(2))
+    given, dense, axes = {}, case.dense, case.axes
+    for axis in ("query", "key"):
+        if not pick(3):
+            continue
+        length, count = dense.shape[axes.index(axis)], 1 + pick(6)
+        rows = np.array([walk(length, count, pick) for _ in range(samples)])
+        given[axis] = positions = rows if pick(2) else rows[0]
+        if positions.ndim == 2 and "batch" not in axes:
+            dense, axes = np.broadcast_to(dense, (samples, *dense.shape)), ("batch", *axes)
+        place = axes.index(axis)
+        index = positions.reshape(
+            *(positions.shape[:-1]), *(1,) * (place - positions.ndim + 1), count, *(1,) * (dense.ndim - place - 1)
+        )
+        there = np.take_along_axis(
+            dense,
+            np.broadcast_to(np.maximum(index, 0), (*dense.shape[:place], count, *dense.shape[place + 1 :])),
+            place,
+        )
+        dense = there & (index >= 0)
+    return Case(case.mask.at(**given), dense, axes)
+
+
+def walk(length: int, count: int, pick) -> list:
+    found = [pick(length + 1) - 1]
+    while len(found) < count:
+        goes_on = pick(4) and 0 <= found[-1] < length - 1
+        found.append(found[-1] + 1 if goes_on else pick(length + 1) - 1)
+    return found
+
+
+def transposed(case: Case, pick) -> Case:
+    return Case(case.mask.T, case.dense.swapaxes(-1, -2), case.axes)
+
+
+def together(*cases: Case) -> tuple[tuple[str, ...], list]:
+    """The axes that all have, and their booleans with as many axes, 1 where one has none: the rule, said again."""
+    axes = tuple(a for a in ("batch", "head", "query", "key", "height", "width") if any(a in c.axes for c in cases))
+    return axes, [case.dense[tuple(slice(None) if a in case.axes else None for a in axes)] for case in cases]
+
+
+def fitted(a: Case, b: Case, lengths: bool = True) -> tuple[Case, Case]:
+    """Both cut to the sizes that both have along the axes of one name; of size 1 along batch and head is left so."""
+    cut = []
+    for one, other in ((a, b), (b, a)):
+        there = dict(zip(other.axes, other.dense.shape, strict=True))
+        wanted = {axis for axis in one.axes if axis in there and (lengths or axis in ("batch", "head"))}
+        key = tuple(
+            slice(min(n, there[axis]))
+            if axis in wanted and (axis not in ("batch", "head") or there[axis] > 1)
+            else slice(None)
+            for axis, n in zip(one.axes, one.dense.shape, strict=True)
+        )
+        cut.append(one.cut(key))
+    return cut[0], cut[1]
+
+
 def combined(a: Case, b: Case, operation: int) -> Case:
-    """Under `&`, `|` or `^`, cut to the lengths that both have; a batch meets the batch of 1, or one mask for all."""
-    a, b = (_without_batch(x, y) for x, y in ((a, b), (b, a)))
-    most = [min(lengths) for lengths in zip(a.dense.shape[::-1], b.dense.shape[::-1], strict=False)][::-1]
-    if len(a.dense.shape) == 3 == len(b.dense.shape) and 1 in most[:1]:
-        most = most[1:]  # a batch of 1 serves all
-    key = (..., *(slice(length) for length in most))
-    a, b = a.cut(key), b.cut(key)
+    """Under `&`, `|` or `^`."""
+    a, b = fitted(a, b)
+    axes, (x, y) = together(a, b)
     if operation == 0:
-        return Case(a.mask & b.mask, a.dense & b.dense)
+        return Case(a.mask & b.mask, x & y, axes)
     if operation == 1:
-        return Case(a.mask | b.mask, a.dense | b.dense)
-    return Case(a.mask ^ b.mask, a.dense ^ b.dense)
+        return Case(a.mask | b.mask, x | y, axes)
+    return Case(a.mask ^ b.mask, x ^ y, axes)
 
 
-def _without_batch(case: Case, other: Case) -> Case:
-    """Only attention masks are batched; beside a segmentation mask one of the batch stays."""
-    both = all(isinstance(x.mask, AttentionMask) for x in (case, other))
-    return case if both or len(case.dense.shape) != 3 else case.cut(-1)
+def stacked(a: Case, b: Case, pick) -> Case:
+    """Both, in some order and number, along an axis that neither has."""
+    free = [axis for axis in ("batch", "head") if axis not in a.axes + b.axes]
+    if not free:
+        return combined(a, b, pick(3))
+    axis = free[pick(len(free))]
+    a, b = fitted(a, b)
+    axes, planes = together(a, b)
+    order = [pick(2) for _ in range(1 + pick(3))]
+    whole = np.broadcast_shapes(*(planes[i].shape for i in order))
+    dense = np.stack([np.broadcast_to(planes[i], whole) for i in order])
+    mask = maskkit.stack([(a, b)[i].mask for i in order], axis=axis)
+    kept = tuple(x for x in axes if any(x in (a, b)[i].axes for i in order))
+    dense = dense.squeeze(tuple(1 + i for i, x in enumerate(axes) if x not in kept))
+    return Case(
+        mask,
+        dense if axis == "batch" or "batch" not in kept else dense.swapaxes(0, 1),
+        tuple(x for x in ("batch", "head", "query", "key") if x in (*kept, axis)),
+    )
+
+
+def summed(a: Case, b: Case, pick) -> Case:
+    a, b = fitted(a, b, lengths=False)
+    return laid([[a, None], [None, b]], maskkit.direct_sum([a.mask, b.mask]))
+
+
+def in_quadrants(a: Case, b: Case, pick) -> Case:
+    """Three of a grid of four, or two of one row or column."""
+    a, b = fitted(a, b)
+    cells = ([[a, None], [b, a]], [[a, b]], [[None, a], [b, None]], [[b], [a]])[pick(4)]
+    return laid(cells, maskkit.grid([[cell and cell.mask for cell in row] for row in cells]))
+
+
+def laid(cells, mask) -> Case:
+    """Cells beside and under each other, False where there is none."""
+    found = [cell for row in cells for cell in row if cell is not None]
+    axes, planes = together(*found)
+    leading = np.broadcast_shapes(*(plane.shape[:-2] for plane in planes))
+    full = iter([np.broadcast_to(plane, (*leading, *plane.shape[-2:])) for plane in planes])
+    heights = [next(cell.dense.shape[-2] for cell in row if cell) for row in cells]
+    widths = [next(cell.dense.shape[-1] for cell in column if cell) for column in zip(*cells, strict=True)]
+    rows = [
+        np.concatenate(
+            [next(full) if cell else np.zeros((*leading, h, w), bool) for cell, w in zip(row, widths, strict=True)], -1
+        )
+        for row, h in zip(cells, heights, strict=True)
+    ]
+    return Case(mask, np.concatenate(rows, -2), axes)
 
 
 @st.composite
@@ -101,7 +213,7 @@ def cases(draw, sizes=range(1, 25), attention=False) -> Case:
 
     classes = [cls for cls in mask_classes() if is_attention(cls) or not attention]
     first = classes[pick(len(classes))]
-    family = [cls for cls in classes if rank(cls) == rank(first)]
+    family = [cls for cls in classes if meets(cls) == meets(first)]
     return expression(family, sizes[pick(len(sizes))], pick(4), pick)
 
 
@@ -248,16 +360,19 @@ _ARRAYS = [
 
 
 def torch_blocks(dense, block_size):
-    """What Torch makes of the booleans (batch, q_len, kv_len)."""
+    """What Torch makes of the booleans (batch, head, q_len, kv_len)."""
     table = torch.from_numpy(np.array(dense))
-    return create_block_mask(
-        lambda b, h, q, kv: table[b, q, kv], len(table), None, *table.shape[1:], device="cpu", BLOCK_SIZE=block_size
-    )
+    return create_block_mask(lambda b, h, q, kv: table[b, h, q, kv], *table.shape, device="cpu", BLOCK_SIZE=block_size)
+
+
+def with_heads(case):
+    """The booleans with all four axes."""
+    return case.dense[tuple(slice(None) if axis in case.axes else None for axis in ("batch", "head", "query", "key"))]
 
 
 def assert_flex(case, block_size, expected, samples):
     """`to_flex` equals the samples `expected[samples]` in all eight arrays, and its mask_mod is the mask."""
-    mask, dense = case.mask, case.dense
+    mask, dense = case.mask, with_heads(case)
     actual = mask.to_flex(block_size)
     assert actual.BLOCK_SIZE == expected.BLOCK_SIZE
     assert actual.seq_lengths == expected.seq_lengths
@@ -265,16 +380,15 @@ def assert_flex(case, block_size, expected, samples):
         theirs, ours = getattr(expected, name)[samples], getattr(actual, name)
         assert ours.dtype == theirs.dtype
         assert torch.equal(ours, theirs), f"{mask!r}.to_flex({block_size}).{name}"
-    b, q, k = (torch.arange(n) for n in (1, 1, 1, *dense.shape)[-3:])
-    allowed = actual.mask_mod(b[:, None, None], torch.tensor(0), q[:, None], k)
-    np.testing.assert_array_equal(np.broadcast_to(allowed, (len(b), len(q), len(k))).reshape(dense.shape), dense)
+    b, h, q, k = (torch.arange(n) for n in dense.shape)
+    allowed = actual.mask_mod(b[:, None, None, None], h[:, None, None], q[:, None], k)
+    np.testing.assert_array_equal(np.broadcast_to(allowed, dense.shape), dense)
 
 
 @fuzz(300)
 @given(case=cases(attention=True), block_size=st.sampled_from([1, 2, 3, 4, 5, 8, 16, 128]))
 def test_to_flex_of_every_attention_expression_is_what_torch_makes(case, block_size):
-    batched = case.dense.reshape(-1, *case.dense.shape[-2:])
-    assert_flex(case, block_size, torch_blocks(batched, block_size), slice(None))
+    assert_flex(case, block_size, torch_blocks(with_heads(case), block_size), slice(None))
 
 
 @pytest.mark.parametrize("size", range(1, 9))
@@ -282,7 +396,7 @@ def test_to_flex_of_every_small_mask_is_what_torch_makes(size):
     """All parameters of every mask where they are few; Torch makes all masks of a size at once, as one batch."""
     some = [mask for cls in mask_classes() if is_attention(cls) for mask in every(partial(derived, cls, size), most=10)]
     found = [leaf(mask) for mask in some if mask is not None]
-    batches = [case.dense.reshape(-1, size, size) for case in found]
+    batches = [case.dense.reshape(-1, 1, size, size) for case in found]
     ends = np.cumsum([len(batch) for batch in batches]).tolist()
     for block_size in range(1, 5):
         expected = torch_blocks(np.concatenate(batches), block_size)
@@ -296,5 +410,4 @@ def test_to_flex_of_long_masks_is_what_torch_makes(name):
     mask = derived(cls, 2048, Random(name).randrange)
     assert mask is not None or cls.name not in TABLE
     case = leaf(built(cls, cls.samples[0]) if mask is None else mask)
-    batched = case.dense.reshape(-1, *case.dense.shape[-2:])
-    assert_flex(case, 128, torch_blocks(batched, 128), slice(None))
+    assert_flex(case, 128, torch_blocks(with_heads(case), 128), slice(None))

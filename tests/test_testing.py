@@ -89,6 +89,7 @@ def test_the_kit_passes_what_is_right():
         (
             {
                 "period": 1,
+                "axes": ("batch", "query", "key"),
                 "shape": property(lambda self: (2, 6, 6)),
                 "allows": lambda self, b, q, k: (k <= q) & (b >= 0),
                 "spans": lambda self, b, q: None,
@@ -104,7 +105,10 @@ def test_the_kit_passes_what_is_right():
         ({"shape": property(lambda self: [6, 6])}, r"shape must be a tuple of positive integers, got \[6, 6\]"),
         ({"shape": property(lambda self: (6.0, 6))}, r"got \(6.0, 6\)"),
         ({"shape": property(lambda self: (0, 6))}, r"got \(0, 6\)"),
-        ({"shape": property(lambda self: (6,))}, r"shape must be \(\[batch,\] q_len, kv_len\), got \(6,\)"),
+        (
+            {"shape": property(lambda self: (6,))},
+            r"the axes are \('query', 'key'\), and the shape is \(6,\); name one for each",
+        ),
         ({"shape": property(lambda self: self.length)}, "no attribute 'length'"),
         # the value
         ({"decorate": define(kw_only=True)}, "must be frozen"),

@@ -23,6 +23,18 @@ def as_array(value: Any) -> Any:
     return value
 
 
+def as_flags(value: Any) -> Any:
+    """A converter for fields whose name says what True means: as `as_array`, and integers become booleans.
+
+    They must be 0 and 1, as a tokenizer gives them; others stay for the validator to refuse, on the host.
+    """
+    value = as_array(value)
+    if not is_array(value) or not str(value.dtype).removeprefix("torch.").startswith(("int", "uint")):
+        return value
+    numbers = host(value)
+    return value != 0 if numbers is None or bool(((numbers == 0) | (numbers == 1)).all()) else value
+
+
 def as_plain(value: npt.NDArray[Any]) -> Any:
     """The saved form of an array: a nested list, with its dtype beside it where the list would lose it."""
     values = value.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ def _beside(table: Any, index: Any) -> Any:
     values = None if library(table) == kind else host(table)
     if values is None or kind == "numpy":
         return table if values is None else values
-    return built_in(kind).like(values, index)
+    module = sys.modules.get(f"maskkit.arrays.backends.{kind}")  # torch.compile traces a look-up, and no import
+    return (module.BACKEND if module else built_in(kind)).like(values, index)
 
 
 def _take_keras(table: Any, index: tuple[Any, ...]) -> Any:

@@ -11,7 +11,10 @@ from maskkit.masks.algebra import combine
 from maskkit.masks.given import from_array
 from maskkit.masks.mask import Mask
 from maskkit.masks.padding import PaddingMask
-from maskkit.masks.views import as_slices
+from maskkit.masks.placed import direct_sum, replaced
+from maskkit.masks.places import as_slices
+from maskkit.masks.stacked import restacked
+from maskkit.masks.views import pick
 from maskkit.registry.item import Item, Settings
 from maskkit.registry.loader import registry
 
@@ -36,14 +39,23 @@ FORMS = {
     "xor": Form("many", frozenset(), lambda parts: combine("xor", *parts)),
     "not": Form("one", frozenset(), lambda part: ~part),
     "view": Form("one", frozenset({"slices"}), lambda part, slices: part[as_slices(slices)]),
-    "sample": Form("one", frozenset({"index"}), lambda part, index: part[index]),
+    "pick": Form("one", frozenset({"axis", "index"}), pick),
+    "at": Form("one", frozenset({"query", "key"}), lambda part, query=None, key=None: part.at(query, key)),
+    "T": Form("one", frozenset(), lambda part: part.T),
+    "key_tokens": Form("one", frozenset({"others"}), lambda part, others: part.keys(others)),
+    "query_tokens": Form("one", frozenset({"others"}), lambda part, others: part.queries(others)),
+    "stack": Form("many", frozenset({"axis", "of"}), restacked),
+    "direct_sum": Form("many", frozenset(), direct_sum),
+    "grid": Form("many", frozenset({"rows", "columns"}), replaced),
     "astype": Form("one", frozenset({"dtype"}), lambda part, dtype: part.astype(dtype)),
-    "array": Form("value", frozenset({"true"}), from_array),
+    "array": Form("value", frozenset({"true", "axes"}), from_array),
     "lengths": Form(
         "value", frozenset({"seq_len", "padding"}), lambda lengths, **rest: PaddingMask(lengths=lengths, **rest)
     ),
 }
 """What `Pattern.saved` writes."""
+_OPTIONAL = ("at", "array")
+"""Forms whose parameters have defaults."""
 
 
 def form_of(node: Mapping[str, Any]) -> str:
@@ -136,7 +148,7 @@ class _Reader:
         """A mask that no plugin makes."""
         inside, beside, make = FORMS[key]
         own = {name: value for name, value in node.items() if name != key}
-        if set(own) != beside:
+        if not (set(own) <= beside if key in _OPTIONAL else set(own) == beside):
             needs = (
                 f"needs {', '.join(sorted(beside))} beside it, and no more" if beside else "stands alone in its mapping"
             )

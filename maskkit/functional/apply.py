@@ -8,6 +8,7 @@ from typing import Any
 from maskkit.arrays.dtypes import dtype_name, is_floating, lowest
 from maskkit.arrays.libraries import is_array, library, namespace
 from maskkit.errors import ConfigError
+from maskkit.masks.axes import is_attention
 from maskkit.masks.given import from_array
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.validators import is_number, one_of, shown
@@ -38,7 +39,7 @@ def apply_mask(inputs: Any, mask: Any, mask_value: float = -1e9, mask_type: str 
     value = _holdable(mask_value, dtype)
     known = as_mask(mask, "apply_mask")
     reading = _reading(inputs, known, mask_type, bare=known is not mask)
-    axes = _axes(tuple(known.shape), tuple(inputs.shape), reading)
+    axes = _axes(known, tuple(inputs.shape), reading)
     functions = namespace(inputs)
     allowed = functions.reshape(_allowed(known, inputs), tuple(1 if size is None else size for size in axes))
     if library(inputs) == "numpy":
@@ -58,7 +59,13 @@ def as_mask(mask: Any, function: str) -> Mask:
             f"{function} takes arrays in which True means allowed, got {shown(mask)}; "
             "write `array != 0` if 1 means allowed, or `array == 0` for an additive bias"
         )
-    return from_array(mask, true="allowed")
+    count = len(mask.shape)
+    axes = _BARE.get(count, tuple(f"axis {i}" for i in range(count)) or None)
+    return from_array(mask, true="allowed", axes=axes)
+
+
+_BARE = {1: None, 2: None, 3: ("batch", "query", "key"), 4: None}
+"""How these functions read an array by the number of its axes; None as `from_array` does."""
 
 
 def _allowed(mask: Mask, inputs: Any) -> Any:
@@ -107,9 +114,11 @@ def _reading(inputs: Any, mask: Mask, mask_type: str | None, *, bare: bool) -> s
     )
 
 
-def _axes(mask: tuple[int, ...], inputs: tuple[Any, ...], reading: str) -> Axes:
+def _axes(known: Mask, inputs: tuple[Any, ...], reading: str) -> Axes:
     """The mask's axes over those of the inputs, or an error with both shapes and the way out."""
-    axes = (_attention_axes if reading == "attention" else _segmentation_axes)(mask, inputs)
+    mask = tuple(known.shape)
+    attention = reading == "attention"
+    axes = _attention_axes(known.axes, mask, inputs) if attention else _segmentation_axes(mask, inputs)
     if axes is not None and _fits(axes, inputs, loose=len(axes) - 2 if reading == "attention" else 0):
         return axes
     takes, hint = _HELP[reading]
@@ -118,7 +127,7 @@ def _axes(mask: tuple[int, ...], inputs: tuple[Any, ...], reading: str) -> Axes:
 
 _HELP = {
     "attention": (
-        "logits (..., T, S) take masks (T, S) and (B, T, S)",
+        "logits (B, ..., T, S) take masks (T, S) and (B, T, S), and (B, H, T, S) those with heads",
         "cut the mask with a slice, such as mask[-1:, :] for the last query, or give mask_type='segmentation'",
     ),
     "segmentation": (
@@ -128,12 +137,19 @@ _HELP = {
 }
 
 
-def _attention_axes(mask: tuple[int, ...], inputs: tuple[Any, ...]) -> Axes | None:
-    if len(mask) in (2, len(inputs)) and len(inputs) >= 2:
-        return mask
-    if len(mask) == 3 < len(inputs):
-        return (mask[0], *(None,) * (len(inputs) - 3), *mask[1:])
-    return None
+def _attention_axes(names: tuple[str, ...], mask: tuple[int, ...], inputs: tuple[Any, ...]) -> Axes | None:
+    """By name: the first axis of the inputs is the batch, the second of four the head."""
+    if len(inputs) < 2 or len(mask) < 2:
+        return None
+    if not is_attention(names):  # an array of so many axes that they have no names
+        return mask if len(mask) == len(inputs) else None
+    places = {"batch": 0} | ({"head": 1} if len(inputs) == 4 else {})
+    leading: list[int | None] = [None] * (len(inputs) - 2)
+    for axis, size in zip(names[:-2], mask, strict=False):
+        if places.get(axis, len(inputs)) >= len(leading):
+            return None
+        leading[places[axis]] = size
+    return (*leading, *mask[-2:])
 
 
 def _segmentation_axes(mask: tuple[int, ...], inputs: tuple[Any, ...]) -> Axes | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from attrs import evolve, frozen
-from maskkit.errors import ConfigError
+from maskkit.masks.axes import is_attention, own_index, plane_ids, together
 from maskkit.masks.mask import AttentionMask, Mask
-from maskkit.masks.pattern import Pattern
 from maskkit.masks.spans import Spans
 
 Operation = Literal["and", "or", "xor", "not"]
@@ -21,20 +21,53 @@ _APPLY: dict[str, Callable[..., Any]] = {"and": operator.and_, "or": operator.or
 SYMBOLS = {"and": " & ", "or": " | ", "xor": " ^ "}
 
 
+class Several(Mask):
+    """A mask made of several, whose axes meet by name: one that a part lacks, or has in size 1, serves all."""
+
+    parts: tuple[Mask, ...]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The size of each axis, in order."""
+        raise NotImplementedError
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return tuple(self.sizes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.sizes.values())
+
+    @property
+    def plane_ids(self) -> npt.NDArray[np.int64]:
+        axes, shape = self.axes, self.shape
+        if not is_attention(axes):
+            return super().plane_ids
+        ids = np.stack([plane_ids(part, axes, shape).ravel() for part in self.parts])
+        found: npt.NDArray[np.int64] = np.unique(ids, axis=1, return_inverse=True)[1].reshape(shape[:-2])
+        return found
+
+    @property
+    def on_host(self) -> bool:
+        return all(part.on_host for part in self.parts)
+
+
 @frozen(repr=False)
-class Combination(Mask):
+class Combination(Several):
     """Masks under one operation, on what is allowed; each part decides for itself, at the last moment."""
 
     name = "combined"
     operation: Operation
     parts: tuple[Mask, ...]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return np.broadcast_shapes(*(part.shape for part in self.parts))
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        return together(self.parts, _COMBINE.format(self.operation))
 
     def allows(self, *index: Any) -> Any:
-        results = [part.allows(*_own_index(part, index)) for part in self.parts]
+        axes = self.axes
+        results = [part.allows(*own_index(part, axes, index)) for part in self.parts]
         return ~results[0] if self.operation == "not" else reduce(_APPLY[self.operation], results)
 
     def spans(self, *rows: Any) -> Spans | None:
@@ -59,17 +92,19 @@ class Combination(Mask):
 
     def _of(self, part: Mask, find: Callable[..., Spans | None], rows: tuple[Any, ...]) -> Spans | None:
         """Spans of a part, for the rows and keys of the whole."""
-        found = find(*_own_index(part, rows, rows_only=True))
+        axes, (*_, keys) = self.axes, self.shape
+        own = own_index(part, axes, rows)
         shape = np.broadcast_shapes(*(np.shape(r) for r in rows))
-        return None if found is None else found.within(self.shape[-1], shape)
+        if part.axes[-1] == axes[-1] and part.shape[-1] == keys:
+            found = find(*own)
+            return None if found is None else found.within(keys, shape)
+        allowed = part.allows(*own, *(own[0] * 0,) * (len(part.axes) - len(own)))  # one answer serves all keys
+        return Spans.interval(0, np.where(allowed, keys, 0)).within(keys, shape)
 
     @property
     def period(self) -> int:
-        return math.lcm(*(part.period for part in self.parts))
-
-    @property
-    def on_host(self) -> bool:
-        return all(part.on_host for part in self.parts)
+        whole = self.shape
+        return math.lcm(*(part.period for part in self.parts)) if all(p.shape == whole for p in self.parts) else 0
 
     def with_parts(self, parts: tuple[Any, ...]) -> Any:
         return evolve(self, parts=parts)
@@ -87,6 +122,9 @@ class Combination(Mask):
         return SYMBOLS[self.operation].join(part.bracketed() for part in self.parts)
 
 
+_COMBINE = "combine under {!r}"
+
+
 class Combined(Combination):
     """Masks of pixels, queries or tokens, combined."""
 
@@ -99,6 +137,9 @@ def combine(operation: str, *masks: Mask) -> Mask:
     """One mask from several, of the dtype that all agree on, else bool.
 
     Simplifies by form: `~~a` is `a`, `a & a` is `a`, `(a & b) & c` is one `&`.
+
+    Raises:
+        ConfigError: two differ in the size of an axis, or are not of the same things; it names the axis.
     """
     dtypes = {mask.array_dtype for mask in masks}
     if dtypes != {"bool"}:
@@ -108,7 +149,7 @@ def combine(operation: str, *masks: Mask) -> Mask:
         inner = masks[0]
         if isinstance(inner, Combination) and inner.operation == "not":
             return inner.parts[0]
-    _check_shapes(operation, masks)
+    axes = tuple(together(masks, _COMBINE.format(operation)))
     parts: list[Mask] = []
     for mask in masks:
         same = isinstance(mask, Combination) and mask.operation == operation != "xor"
@@ -117,27 +158,4 @@ def combine(operation: str, *masks: Mask) -> Mask:
                 parts.append(part)
     if len(parts) == 1 and operation != "not":
         return parts[0]
-    attention = all(isinstance(part, AttentionMask) for part in parts)
-    return (AttentionCombined if attention else Combined)(operation, tuple(parts))  # type: ignore[arg-type]
-
-
-def _check_shapes(operation: str, masks: tuple[Mask, ...]) -> None:
-    """Equal shapes, where a batch of masks may meet one mask for all."""
-    first = masks[0]
-    for mask in masks[1:]:
-        longer, shorter = sorted((first.shape, mask.shape), key=len, reverse=True)
-        batched = isinstance(first, AttentionMask) and isinstance(mask, AttentionMask)
-        same_plane = longer[-len(shorter) :] == shorter and (len(longer) == len(shorter) or batched)
-        one_for_all = batched and longer[-2:] == shorter[-2:] and 1 in (longer[0], shorter[0])
-        if not (same_plane or one_for_all):
-            raise ConfigError(
-                f"masks of shapes {first.shape} and {mask.shape} do not combine under {operation!r}; "
-                "give both the same lengths, or cut one with a slice: mask[:rows, :keys]"
-            )
-
-
-def _own_index(part: Pattern, index: tuple[Any, ...], rows_only: bool = False) -> tuple[Any, ...]:
-    """The part's own indices: without the batch if it has none, and 0 if it has one for all."""
-    axes = len(part.shape) - rows_only
-    own = index[len(index) - axes :]
-    return (own[0] * 0, *own[1:]) if len(part.shape) == 3 and part.shape[0] == 1 else own
+    return (AttentionCombined if is_attention(axes) else Combined)(operation, tuple(parts))  # type: ignore[arg-type]

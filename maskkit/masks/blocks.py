@@ -13,7 +13,7 @@ from maskkit.errors import ConfigError
 from maskkit.masks.dense import paint
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.periods import period_of, sampled_rows, unrolled
-from maskkit.masks.rows import iterate_rows, spans_or_found
+from maskkit.masks.rows import iterate_rows, plane_of, spans_or_found
 from maskkit.masks.spans import Spans
 from maskkit.validators import is_integer
 
@@ -27,7 +27,7 @@ class BlockMap:
     A block that overhangs the edge is never full.
 
     Attributes:
-        shape: blocks per axis, `([batch,] rows, columns)`.
+        shape: blocks per axis, one for each axis before the last two, `(..., rows, columns)`.
         block_size: queries and keys per block.
         touched: the blocks that are not empty, as spans over the block rows.
         full: the full blocks, as spans over the block rows.
@@ -59,14 +59,14 @@ class BlockMap:
         return sum(spans.lo.nbytes + spans.hi.nbytes for spans in (self.touched, self.full))
 
 
-def block_map(pattern: Pattern, block_size: int, visit: Callable[[Any], None] | None = None) -> BlockMap:
+def block_map(pattern: Pattern, block_size: int, visit: Callable[[Any, Any], None] | None = None) -> BlockMap:
     """The block map of a pattern, from its spans; of one without spans from the predicate, tile by tile.
 
-    `visit` is shown every chunk of rows on the way, as spans or booleans.
+    `visit` is shown every chunk of rows of the different planes on the way: their plane, and spans or booleans.
     """
     if not is_integer(block_size) or block_size < 1:
         raise ConfigError(f"block_size must be a positive integer, got {block_size!r}")
-    *batch, rows, keys = pattern.shape
+    *leading, rows, keys = pattern.shape
     block_rows, block_keys = -(-rows // block_size), -(-keys // block_size)
     period = period_of(pattern, block_size) // block_size
     if period and not visit and rows % block_size == keys % block_size == 0:
@@ -74,21 +74,18 @@ def block_map(pattern: Pattern, block_size: int, visit: Callable[[Any], None] | 
             (block_rows, block_keys), block_size, *_periodic(pattern, block_size, block_rows, block_keys, period)
         )
     touched, full = [], []
-    for _, _, allowed in iterate_rows(pattern, multiple=block_size):
+    for plane, _, allowed in iterate_rows(pattern, multiple=block_size):
         if visit:
-            visit(allowed)
+            visit(plane, allowed)
         if isinstance(allowed, Spans):
             some, whole = _from_spans(allowed, block_size, block_keys)
         else:
             some, whole = _from_bools(allowed, block_size, block_keys)
         touched.append(some)
         full.append(whole)
-    return BlockMap(
-        (*batch, block_rows, block_keys),
-        block_size,
-        Spans.join(touched).reshape((*batch, block_rows)),
-        Spans.join(full).reshape((*batch, block_rows)),
-    )
+    of = plane_of(pattern)
+    maps = (Spans.join(found).reshape((-1, block_rows)).take(of) for found in (touched, full))
+    return BlockMap((*leading, block_rows, block_keys), block_size, *maps)
 
 
 def _periodic(pattern: Pattern, size: int, block_rows: int, block_keys: int, period: int) -> list[Spans]:

@@ -11,7 +11,7 @@ from maskkit.arrays.dtypes import host_dtype, host_value
 from maskkit.errors import ConfigError
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.periods import period_of, sampled_rows, unrolled
-from maskkit.masks.rows import iterate_rows, spans_or_found
+from maskkit.masks.rows import iterate_rows, plane_of, planes, spans_or_found
 from maskkit.masks.spans import Spans
 from maskkit.registry.extensions import backend as find_backend
 
@@ -44,6 +44,10 @@ def dense(pattern: Pattern, dtype: npt.DTypeLike, on: Any, off: Any) -> npt.NDAr
             paint(part, allowed, on)
         else:
             np.copyto(part, on, where=allowed)
+    made = planes(pattern)
+    for plane, of in np.ndenumerate(plane_of(pattern)):
+        if plane != made[of]:
+            out[plane] = out[made[of]]
     return out
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import field, frozen
-from maskkit.arrays.fields import as_array, by_content
+from maskkit.arrays.fields import as_flags, by_content
 from maskkit.arrays.indices import take
+from maskkit.errors import ConfigError
+from maskkit.masks.axes import HEADS, is_attention
 from maskkit.masks.mask import AttentionMask, Mask
-from maskkit.validators import array, one_of
+from maskkit.validators import array, one_of, shown
+
+_BOOLEANS = array(dtype="bool")
+_USUAL: dict[int, tuple[str, ...]] = {1: ("query",), 2: ("query", "key"), 4: HEADS}
+"""The axes of arrays whose number of axes leaves no choice."""
 
 
 @frozen(kw_only=True)
@@ -19,11 +25,13 @@ class Given(Mask):
     Attributes:
         array: booleans.
         true: what True means in it: "allowed" or "blocked".
+        axes: the name of each of its axes.
     """
 
     name = "array"
-    array: Any = field(converter=as_array, validator=array(dtype="bool"), eq=by_content)
+    array: Any = field(converter=as_flags, validator=_BOOLEANS, eq=by_content)
     true: str = field(validator=one_of("allowed", "blocked"))
+    axes: tuple[str, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -36,8 +44,8 @@ class Given(Mask):
         return value if self.true == "allowed" else ~value
 
     def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        """The array, and which way round it is."""
-        return {"array": save(self.array), "true": self.true}
+        """The array, which way round it is, and its axes."""
+        return {"array": save(self.array), "true": self.true, "axes": list(self.axes)}
 
 
 class ArrayMask(Given):
@@ -45,20 +53,41 @@ class ArrayMask(Given):
 
 
 class AttentionArrayMask(Given, AttentionMask):
-    """`(q_len, kv_len)` or `(batch, q_len, kv_len)`."""
+    """Of queries and keys."""
 
 
-def from_array(x: Any, true: str) -> Mask:
+def from_array(x: Any, true: str, axes: Sequence[str] | None = None) -> Mask:
     """A mask from a boolean array of any library: the one door for arrays made elsewhere.
 
     Args:
-        x: booleans, `(q_len, kv_len)` or `(batch, q_len, kv_len)` for attention, else one or four axes.
-        true: what True means in `x`: "allowed" (Keras, Torch SDPA, JAX) or "blocked" (`nn.MultiheadAttention`).
+        x: booleans, or integers that are 0 and 1.
+        true: what True (1) means in `x`: "allowed" (Keras, Torch SDPA, JAX) or "blocked" (`nn.MultiheadAttention`).
             There is no default: which way round is what goes wrong.
+        axes: the name of each axis of `x`: for attention query and key, before them batch, head or both. None where
+            their number leaves no choice: one is query, two are query and key, four are batch, head, query, key. The
+            three of `("batch", "query", "key")` and of `("head", "query", "key")` must be named, and so must
+            `("height", "width")`.
 
     Raises:
-        ConfigError: `x` is not boolean, or `true` is neither of the two.
+        ConfigError: `x` holds something else, `true` is neither of the two, or the axes do not fit.
     """
-    x = as_array(x)
-    attention = getattr(x, "ndim", None) in (2, 3)
-    return (AttentionArrayMask if attention else ArrayMask)(array=x, true=true)
+    x = as_flags(x)
+    _BOOLEANS.check("array", x)
+    count = len(x.shape)
+    if axes is None and count not in _USUAL:
+        raise ConfigError(
+            f"an array of {count} axes does not say what they are; give axes=('batch', 'query', 'key') or "
+            "axes=('head', 'query', 'key')"
+            if count == 3
+            else f"an array of {count} axes needs their names; give axes=(...)"
+        )
+    found = _USUAL[count] if axes is None else axes
+    named = isinstance(found, (tuple, list)) and all(isinstance(axis, str) for axis in found)
+    if not named or len(found) != count or len(set(found)) != count:
+        raise ConfigError(f"axes must name each of the {count} axes of the array once, got {shown(axes)}")
+    if {"key"} & set(found) and not is_attention(found):
+        raise ConfigError(
+            f"axes with key must be query and key at the end, and before them batch, head, or both in this order, "
+            f"got {shown(axes)}; move the array's axes"
+        )
+    return (AttentionArrayMask if is_attention(found) else ArrayMask)(array=x, true=true, axes=tuple(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -11,6 +12,7 @@ from maskkit.arrays.dtypes import dtype_name, is_floating, lowest
 from maskkit.arrays.libraries import is_array
 from maskkit.errors import ConfigError
 from maskkit.masks import dense
+from maskkit.masks.axes import HEADS, in_form
 from maskkit.masks.blocks import BlockMap, block_map
 from maskkit.masks.draw import figure, svg, text
 from maskkit.masks.draw.picture import MaskPicture
@@ -35,43 +37,74 @@ class Mask(Pattern):
 
     # -- arrays ---------------------------------------------------------------------------------------------------
 
-    def allowed(self, backend: str = "numpy", dtype: Any = None, device: Any = None) -> Any:
+    def allowed(self, backend: str = "numpy", dtype: Any = None, device: Any = None, **form: Any) -> Any:
         """The dense array: True (1 in other dtypes) where allowed.
 
         Args:
             backend: "numpy", "torch", "jax", "keras", or one that a plugin adds.
             dtype: a name, or a dtype of any library; None is bool, or that of `astype`.
             device: where the library puts it; None is its default.
+            form: which axes the array has. None, the default: those of the mask. "heads": batch, head, query, key, with
+                1 where the mask has none, for functions that read attention scores. "mha": (query, key) for a mask
+                without others, else (batch * heads, query, key), for `torch.nn.MultiheadAttention`.
+            heads, batch: with form="mha", how many there are.
 
         Raises:
             TooLarge: the array would be over `maskkit.limits.dense_bytes`.
+            ConfigError: the form does not hold the mask, or needs a number that is not given.
         """
-        return self._array(backend, self.array_dtype if dtype is None else dtype_name(dtype), device, on=1, off=0)
+        name = self.array_dtype if dtype is None else dtype_name(dtype)
+        return self._array(backend, name, device, on=1, off=0, **form)
 
-    def blocked(self, backend: str = "numpy", dtype: Any = None, device: Any = None) -> Any:
-        """The complement of `allowed`, same arguments: True (1) where blocked."""
-        return self._array(backend, self.array_dtype if dtype is None else dtype_name(dtype), device, on=0, off=1)
+    def blocked(self, backend: str = "numpy", dtype: Any = None, device: Any = None, **form: Any) -> Any:
+        """The complement of `allowed`, same arguments: True (1) where blocked.
 
-    def bias(self, dtype: Any = "float32", backend: str = "numpy", device: Any = None, finite: bool = False) -> Any:
+        `torch.nn.MultiheadAttention` takes `mask.blocked("torch", form="mha", heads=H)`. It makes a row that sees
+        nothing NaN; a `bias` with `finite=True` in the same form makes it uniform.
+        """
+        name = self.array_dtype if dtype is None else dtype_name(dtype)
+        return self._array(backend, name, device, on=0, off=1, **form)
+
+    def bias(
+        self,
+        dtype: Any = "float32",
+        backend: str = "numpy",
+        device: Any = None,
+        finite: bool = False,
+        **form: Any,
+    ) -> Any:
         """What to add to attention scores: 0 where allowed, -inf (`finite`: the dtype's lowest number) where blocked.
 
-        With -inf a plain softmax makes a row that allows nothing NaN; `finite=True` makes it uniform.
+        With -inf a plain softmax makes a row that allows nothing NaN; `finite=True` makes it uniform. The form is that
+        of `allowed`.
         """
         name = dtype_name(dtype)
         if not is_floating(name):
             raise ConfigError(f"a bias needs a floating dtype, got {name!r}; use allowed() or blocked() for others")
-        return self._array(backend, name, device, on=0.0, off=lowest(name) if finite else -np.inf)
+        return self._array(backend, name, device, on=0.0, off=lowest(name) if finite else -np.inf, **form)
 
-    def _array(self, backend: str, dtype: str, device: Any, *, on: float, off: float) -> Any:
+    def _array(
+        self,
+        backend: str,
+        dtype: str,
+        device: Any,
+        *,
+        on: float,
+        off: float,
+        form: str | None = None,
+        heads: int | None = None,
+        batch: int | None = None,
+    ) -> Any:
         log.debug("materialising %s with shape %s as %s %s", type(self).__name__, self.shape, backend, dtype)
-        return dense.array(self, backend, dtype, device, on=on, off=off)
+        array = dense.array(self, backend, dtype, device, on=on, off=off)
+        return in_form(self, array, form, heads, batch)
 
     def astype(self, dtype: Any) -> Mask:
         """The same mask, whose arrays have this dtype where none is asked for: bool, an integer or a floating dtype."""
         return views.astype(self, dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        array: npt.NDArray[Any] = self.allowed(dtype=dtype)
+        array: npt.NDArray[Any] = self.allowed(dtype=dtype, form="heads" if _asked_for_heads() else None)
         return array
 
     @classmethod
@@ -109,6 +142,17 @@ class Mask(Pattern):
         """A lazy view by slices: `mask[-1:, :]` is the last query row; a batched mask takes an integer first."""
         return views.view(self, key)
 
+    def keys(self, q_len: int | None = None) -> Mask:
+        """A mask of tokens, such as padding, said of the keys: `(batch, query, key)`, the same for every query.
+
+        `q_len` is the number of queries; None is that of the tokens.
+        """
+        return views.of_tokens(self, "key", q_len)
+
+    def queries(self, k_len: int | None = None) -> Mask:
+        """The same said of the queries, of which those that are blocked see nothing; `k_len` is the number of keys."""
+        return views.of_tokens(self, "query", k_len)
+
     def __bool__(self) -> NoReturn:
         raise TypeError(
             "a mask has no truth value; write `mask is not None`, `mask.stats().allowed > 0` or "
@@ -145,17 +189,40 @@ class Mask(Pattern):
 
 
 class AttentionMask(Mask):
-    """Which keys a query may see: shape `(q_len, kv_len)`, or `(batch, q_len, kv_len)`.
+    """Which keys a query may see: axes query and key, and before them batch, head, or both.
 
-    The predicate is `allows(q, k)`, for batched masks `allows(b, q, k)`; `spans(q)`, or `spans(b, q)`.
+    The predicate takes an index for each, `allows(q, k)` or `allows(b, h, q, k)`; `spans` all but the last.
     """
 
     category = "attention"
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """`("query", "key")`, unless a class names others."""
+        return HEADS[-2:]
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """`(seq_len, seq_len)`, from the field of that name."""
         return (self.seq_len, self.seq_len)  # type: ignore[attr-defined]
+
+    def at(self, query: Any = None, key: Any = None) -> Mask:
+        """The mask at other positions: of texts that are padded before, start again in one row, or lie in pages.
+
+        Args:
+            query: integers (q_len,) or (batch, q_len) of any array library, the position of each query in the text that
+                the mask speaks of; None keeps them. A negative position is nowhere, and sees nothing.
+            key: the same of the keys; a negative one is seen by nothing.
+
+        Raises:
+            ConfigError: a position is beyond the mask's, or the batches differ.
+        """
+        return views.At(self, query, key) if not (query is None and key is None) else self
+
+    @property
+    def T(self) -> Mask:  # noqa: N802
+        """Queries and keys exchanged."""
+        return self.base if isinstance(self, views.Transposed) else views.Transposed(self)
 
     def blocks(self, block_size: int = BLOCK_SIZE) -> BlockMap:
         """Which `block_size` x `block_size` blocks are empty, partial and full; exact, and small at any length."""
@@ -223,6 +290,25 @@ class MaskGroup(Item):
         return MaskMeasures(
             [(mask, mask.stats(BLOCK_SIZE if block_size is None else block_size)) for mask in self.masks()]
         )
+
+
+def _asked_for_heads() -> bool:
+    """Whether `dot_product_attention` of Keras or JAX is making an array of a mask, which it reads by head.
+
+    Both do it out of sight, and take (batch, query, key) for (head, query, key) without a word.
+    """
+    frame: Any = sys._getframe(2)
+    for _ in range(_FRAMES_TO_ATTENTION):
+        if frame is None:
+            return False
+        if frame.f_code.co_name in _ATTENTION and frame.f_globals.get("__name__", "").startswith(("keras.", "jax.")):
+            return True
+        frame = frame.f_back
+    return False
+
+
+_ATTENTION = ("dot_product_attention", "_dot_product_attention")
+_FRAMES_TO_ATTENTION = 12
 
 
 def _operand(other: Any) -> Mask:

@@ -31,6 +31,7 @@ class PaddingMask(Mask):
     """
 
     name = "padded"
+    axes = ("batch", "token")
     rules = (within("lengths", 0, "seq_len"),)
     samples = (dict(lengths=[3, 0, 5], seq_len=5), dict(lengths=[3, 0, 5], seq_len=5, padding="pre"))
     lengths: Any = field(converter=as_array, validator=array(ndim=1, dtype="integer"), eq=by_content)

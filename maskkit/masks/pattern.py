@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 from maskkit import limits
 from maskkit.arrays.libraries import host, is_array
 from maskkit.masks.spans import Spans
@@ -22,8 +25,17 @@ class Pattern(Item):
     category: ClassVar[str] = "segmentation"
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of its axes, in order; the last one is that of the keys (or of whatever is looked at).
+
+        Of attention masks a subset of batch and head, then query and key. A class just says
+        `axes = ("batch", "query", "key")`.
+        """
+        raise NotImplementedError(f'{type(self).__name__} must define axes, such as axes = ("height", "width")')
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of its array; the last axis is that of the keys (or of whatever is looked at)."""
+        """The size of each axis."""
         raise NotImplementedError(f"{type(self).__name__} must define shape")
 
     def allows(self, *index: Any) -> Any:
@@ -60,6 +72,15 @@ class Pattern(Item):
         ask for its first and its last period of rows only.
         """
         return 0
+
+    @property
+    def plane_ids(self) -> npt.NDArray[np.int64]:
+        """A number for each plane, along all axes but the last two: those of one number are equal, and computed once.
+
+        The default takes all for different.
+        """
+        leading = self.shape[:-2]
+        return np.arange(prod(leading)).reshape(leading)
 
     @property
     def on_host(self) -> bool:

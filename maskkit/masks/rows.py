@@ -22,9 +22,16 @@ _TILE_ROWS, _TILE_KEYS = 32, 2048
 """Pairs for which the predicate is evaluated at once, so that its temporaries stay in the cache."""
 
 
-def planes(pattern: Pattern) -> Iterator[tuple[int, ...]]:
-    """The leading indices of a pattern, each of which leaves a plane of (rows, keys)."""
-    return np.ndindex(*pattern.shape[:-2])
+def planes(pattern: Pattern) -> list[tuple[int, ...]]:
+    """The leading indices of a pattern, each of which leaves a plane of (rows, keys); of equal planes the first."""
+    every = list(np.ndindex(*pattern.shape[:-2]))
+    return [every[i] for i in np.unique(pattern.plane_ids, return_index=True)[1]] if len(every) > 1 else every
+
+
+def plane_of(pattern: Pattern) -> Ints:
+    """For every leading index, which of `planes` it has."""
+    found: Ints = np.unique(pattern.plane_ids, return_inverse=True)[1].reshape(pattern.shape[:-2])
+    return found
 
 
 def row_count(pattern: Pattern) -> int:
@@ -66,7 +73,7 @@ def spans_or_found(pattern: Pattern, rows: Ints) -> Spans:
 
 
 def iterate_rows(pattern: Pattern, multiple: int = 1) -> Iterator[tuple[tuple[int, ...], slice, Spans | Bools]]:
-    """All rows of a pattern, in chunks of a multiple of `multiple` rows: (plane, rows, spans or booleans)."""
+    """All rows of all `planes`, in chunks of a multiple of `multiple` rows: (plane, rows, spans or booleans)."""
     rows, keys = row_count(pattern), pattern.shape[-1]
     for plane in planes(pattern):
         start = 0

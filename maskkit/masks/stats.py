@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from attrs import asdict, frozen
 from maskkit.limits import human_bytes
 from maskkit.masks.blocks import block_map
 from maskkit.masks.pattern import Pattern
-from maskkit.masks.rows import iterate_rows
+from maskkit.masks.rows import iterate_rows, plane_of, planes
 from maskkit.masks.spans import Spans
 
 
@@ -65,25 +66,27 @@ class Stats:
 
 
 class _Counter:
-    """Counts what chunks of rows allow."""
+    """Counts what chunks of rows allow, those of equal planes once for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, pattern: Pattern) -> None:
         self.allowed = self.blocked_rows = self.intervals = 0
         self.has_spans = True
+        times = np.bincount(plane_of(pattern).ravel())
+        self.times = dict(zip(planes(pattern), times.tolist(), strict=True))
 
-    def visit(self, rows: Any) -> None:
+    def visit(self, plane: tuple[int, ...], rows: Any) -> None:
         """Add some rows, given as spans or as booleans."""
         spans = isinstance(rows, Spans)
         counts = rows.counts() if spans else rows.sum(axis=-1)
-        self.allowed += int(counts.sum())
-        self.blocked_rows += int((counts == 0).sum())
+        self.allowed += self.times[plane] * int(counts.sum())
+        self.blocked_rows += self.times[plane] * int((counts == 0).sum())
         self.has_spans &= spans
         self.intervals = max(self.intervals, len(rows) if spans else 0)
 
 
 def measure(pattern: Pattern, block_size: int | None) -> Stats:
     """Count, in one pass over the rows, from spans where it has them; blocks too, where their size is given."""
-    counter = _Counter()
+    counter = _Counter(pattern)
     for_attention: dict[str, Any] = {}
     sizes: dict[str, int] = {}
     if block_size is not None:
@@ -96,8 +99,8 @@ def measure(pattern: Pattern, block_size: int | None) -> Stats:
             flops_per_channel_in_blocks=4 * int(blocks.touched.counts().sum()) * block_size**2,
         )
     else:
-        for _, _, rows in iterate_rows(pattern):
-            counter.visit(rows)
+        for plane, _, rows in iterate_rows(pattern):
+            counter.visit(plane, rows)
     total = math.prod(pattern.shape)
     if counter.has_spans:
         ends = 2 * counter.intervals * (total // pattern.shape[-1])

@@ -1,18 +1,27 @@
-"""Masks made of one mask: some of its rows and keys, one sample of a batch, or with arrays of another dtype."""
+"""Masks made of one mask: cut, one sample or head of it, at other positions, transposed, of another dtype."""
 
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Callable
+from functools import cached_property, reduce
 from typing import Any
 
-from attrs import evolve, frozen
+import numpy as np
+import numpy.typing as npt
+from attrs import evolve, field, frozen
+from maskkit import limits
 from maskkit.arrays.dtypes import mask_dtype
+from maskkit.arrays.fields import as_array, by_content
+from maskkit.arrays.indices import maximum, minimum, take
+from maskkit.arrays.libraries import host
 from maskkit.errors import ConfigError
+from maskkit.masks.axes import HEADS, LEADING, own_index, sizes
 from maskkit.masks.mask import AttentionMask, Mask
+from maskkit.masks.places import full_key, runs, slice_text
 from maskkit.masks.spans import Spans
-from maskkit.validators import is_integer
+from maskkit.validators import array, is_integer, optional, positive, shown
 
 
 @frozen(repr=False)
@@ -30,6 +39,10 @@ class Derived(Mask):
         return spans
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        return self.base.axes
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return self.base.shape
 
@@ -37,16 +50,23 @@ class Derived(Mask):
         return self.base.allows(*self._at(index))
 
     def spans(self, *rows: Any) -> Spans | None:
-        spans = self.base.spans(*self._at(rows))
-        return None if spans is None else self._seen(spans)
+        return self._through(self.base.spans, rows)
+
+    def reach(self, *rows: Any) -> Spans | None:
+        return self._through(self.base.reach, rows)
+
+    def _through(self, find: Callable[..., Spans | None], rows: tuple[Any, ...]) -> Spans | None:
+        """What the base finds, as it is here."""
+        found = find(*self._at(rows))
+        return None if found is None else self._seen(found)
 
     @property
     def intervals(self) -> int:
         return self.base.intervals
 
-    def reach(self, *rows: Any) -> Spans | None:
-        spans = self.base.reach(*self._at(rows))
-        return None if spans is None else self._seen(spans)
+    @property
+    def plane_ids(self) -> npt.NDArray[np.int64]:
+        return self.base.plane_ids
 
     @property
     def on_host(self) -> bool:
@@ -81,6 +101,13 @@ class Slices(Derived):
         return spans.within(self.base.shape[-1]).stride(*self.slices[-1])
 
     @property
+    def plane_ids(self) -> npt.NDArray[np.int64]:
+        ids = self.base.plane_ids
+        for axis, (start, step, count) in enumerate(self.slices[:-2]):
+            ids = ids.take(start + step * np.arange(count), axis)
+        return ids
+
+    @property
     def period(self) -> int:
         steps = [step for _, step, _ in self.slices[-2:]]
         return self.base.period // math.gcd(self.base.period, steps[0]) if steps[0] == steps[-1] else 0
@@ -89,7 +116,7 @@ class Slices(Derived):
         return {"view": save(self.base), "slices": [list(one) for one in self.slices]}
 
     def __repr__(self) -> str:
-        texts = (_slice_text(one, size) for one, size in zip(self.slices, self.base.shape, strict=True))
+        texts = (slice_text(one, size) for one, size in zip(self.slices, self.base.shape, strict=True))
         return f"{self.base.bracketed()}[{', '.join(texts)}]"
 
 
@@ -102,37 +129,50 @@ class AttentionView(Slices, AttentionMask):
 
 
 @frozen(repr=False)
-class Sample(Derived, AttentionMask):
-    """One mask of a batch: `mask[2]`."""
+class Pick(Derived, AttentionMask):
+    """One sample of a batch, or one head: `mask[2]`."""
 
-    name = "sample"
+    name = "pick"
+    axis: str
     index: int
 
     @property
+    def _place(self) -> int:
+        return self.base.axes.index(self.axis)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return tuple(axis for axis in self.base.axes if axis != self.axis)
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        return self.base.shape[1:]
+        return self.base.shape[: self._place] + self.base.shape[self._place + 1 :]
 
     def _at(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (index[0] * 0 + self.index, *index)
+        return (*index[: self._place], index[0] * 0 + self.index, *index[self._place :])
+
+    @property
+    def plane_ids(self) -> npt.NDArray[np.int64]:
+        return np.asarray(self.base.plane_ids.take(self.index, self._place))
 
     def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        return {"sample": save(self.base), "index": self.index}
+        return {"pick": save(self.base), "axis": self.axis, "index": self.index}
 
     def __repr__(self) -> str:
-        return f"{self.base.bracketed()}[{self.index}]"
+        return f"{self.base.bracketed()}[{':, ' * self._place}{self.index}]"
 
 
 def view(mask: Mask, key: Any) -> Mask:
-    """`mask[key]`: slices, `...`, and for the batch of an attention mask an integer."""
+    """`mask[key]`: slices, `...`, and for the batch and the heads of an attention mask an integer."""
     if mask.array_dtype != "bool":
         return view(mask.astype("bool"), key).astype(mask.array_dtype)
-    keys = _full_key(mask, key)
-    if isinstance(mask, AttentionMask) and len(mask.shape) == 3 and not isinstance(keys[0], slice):
-        sample = Sample(mask, range(mask.shape[0])[operator.index(keys[0])])
-        return view(sample, tuple(keys[1:]))
-    for k in keys:
-        if not isinstance(k, slice):
-            raise TypeError(f"a mask is cut by slices, got {k!r}; write mask[{k!r}:{k!r} + 1, :] for one row")
+    keys = full_key(mask.axes, key)
+    for place, (axis, k) in enumerate(zip(mask.axes, keys, strict=True)):
+        if isinstance(k, slice):
+            continue
+        if not (isinstance(mask, AttentionMask) and axis in LEADING):
+            raise TypeError(f"the axis {axis!r} is cut by slices, got {k!r}; write {k!r}:{k!r} + 1 for one")
+        return view(pick(mask, axis, operator.index(k)), (*keys[:place], *keys[place + 1 :]))
     cut = [range(size)[k] for k, size in zip(keys, mask.shape, strict=True)]
     if any(len(r) == 0 for r in cut):
         raise IndexError(f"mask[{key!r}] of a mask with shape {mask.shape} is empty")
@@ -146,37 +186,199 @@ def view(mask: Mask, key: Any) -> Mask:
     return (AttentionView if isinstance(mask, AttentionMask) else View)(mask, slices)
 
 
-def as_slices(saved: Any) -> tuple[slice, ...]:
-    """The slices that give a view of these `[start, step, count]`."""
-    found = []
-    for one in saved:
-        if not (isinstance(one, (list, tuple)) and len(one) == 3 and all(map(is_integer, one))):
-            raise ConfigError(f"slices of a view must be lists [start, step, count], got {one!r}")
-        start, step, count = one
-        stop = start + step * count
-        found.append(slice(start, stop if stop >= 0 else None, step))
-    return tuple(found)
+def pick(mask: Mask, axis: str, index: int) -> Mask:
+    """One sample, or one head; a negative index counts from the end."""
+    found = sizes(mask)
+    if axis not in found or axis not in LEADING or not is_integer(index):
+        raise ConfigError(f"{mask!r} has no {axis!r} of which {index!r} could be picked; it has {', '.join(found)}")
+    return Pick(mask, axis, range(found[axis])[index])
 
 
-def _full_key(mask: Mask, key: Any) -> list[Any]:
-    """One entry per axis."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    axes = len(mask.shape)
-    if Ellipsis in keys:
-        at = keys.index(Ellipsis)
-        keys[at : at + 1] = [slice(None)] * (axes - len(keys) + 1)
-    keys += [slice(None)] * (axes - len(keys))
-    if len(keys) != axes:
-        raise IndexError(f"a mask of shape {mask.shape} takes {axes} slices, got {len(keys)}")
-    return keys
+# -- at other positions -----------------------------------------------------------------------------------------------
+
+_POSITIONS = optional(array(ndim=(1, 2), dtype="integer"))
 
 
-def _slice_text(one: tuple[int, int, int], size: int) -> str:
-    start, step, count = one
-    stop = start + step * count
-    if one == (0, 1, size):
-        return ":"
-    return f"{start}:{stop if stop >= 0 else ''}" + (f":{step}" if step != 1 else "")
+@frozen(repr=False)
+class At(Derived, AttentionMask):
+    """A mask whose queries and keys stand at other positions: `mask.at(query=..., key=...)`."""
+
+    name = "at"
+    query: Any = field(default=None, converter=as_array, validator=_POSITIONS, eq=by_content)
+    key: Any = field(default=None, converter=as_array, validator=_POSITIONS, eq=by_content)
+
+    def __attrs_post_init__(self) -> None:
+        for axis, positions in self._given.items():
+            size, values = sizes(self.base)[axis], host(positions)
+            if values is not None and values.size and values.max() >= size:
+                raise ConfigError(
+                    f"{axis} positions must be less than the {size} of {self.base!r}, got {values.max()}; "
+                    "make it for longer sequences, or give a negative position to what is nowhere"
+                )
+        _ = self.sizes
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {axis: found for axis, found in (("query", self.query), ("key", self.key)) if found is not None}
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The size of each axis; positions of a batch add one where the base has none."""
+        found = sizes(self.base)
+        for axis, positions in self._given.items():
+            *batch, found[axis] = positions.shape
+            for count in batch:
+                if 1 not in (count, found.get("batch", 1)) and count != found["batch"]:
+                    raise ConfigError(f"{axis} positions of a batch of {count} do not fit a batch of {found['batch']}")
+                found["batch"] = max(count, found.get("batch", 1))
+        return {axis: found[axis] for axis in HEADS if axis in found}
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return tuple(self.sizes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.sizes.values())
+
+    def _moved(self, axis: str, positions: Any, index: dict[str, Any]) -> tuple[Any, Any]:
+        """Where the base is asked along an axis, and whether there is such a place."""
+        lead = [index["batch"] * (positions.shape[0] > 1)] if len(positions.shape) == 2 else []
+        place = take(positions, *lead, index[axis]) + index[axis] * 0  # as wide as an index
+        last = sizes(self.base)[axis] - 1
+        return minimum(maximum(place, 0), last), (place >= 0) & (place <= last)
+
+    def allows(self, *index: Any) -> Any:
+        moved, inside = dict(zip(self.axes, index, strict=True)), []
+        for axis, positions in self._given.items():
+            moved[axis], here = self._moved(axis, positions, moved)
+            inside.append(here)
+        found = self.base.allows(*own_index(self.base, self.axes, tuple(moved.values())))
+        return reduce(operator.and_, inside, found)
+
+    def _through(self, find: Callable[..., Spans | None], rows: tuple[Any, ...]) -> Spans | None:
+        moved = dict(zip(self.axes, rows, strict=False))
+        shape = np.broadcast_shapes(*(np.shape(r) for r in rows))
+        inside = np.ones(shape, np.bool_)
+        if self.query is not None:
+            moved["query"], here = self._moved("query", host(self.query), moved)
+            inside = inside & here
+        runs = None if self.key is None else self._runs
+        if runs is not None and not limits.fit_spans(runs.shape[1], np.empty(shape)):
+            return None
+        found = find(*own_index(self.base, self.axes, tuple(moved.values())))
+        if found is None:
+            return None
+        found = found.within(self.base.shape[-1], shape).only(inside)
+        if runs is None:
+            return found
+        start, first, count = runs[..., np.broadcast_to(moved.get("batch", 0) * (runs.shape[-1] > 1), shape)]
+        lo = np.maximum(found.lo[:, None], first) - first + start
+        hi = np.minimum(found.hi[:, None], first + count) - first + start
+        return Spans.intervals(*(ends.reshape(-1, *shape) for ends in (lo, hi)))
+
+    @cached_property
+    def _runs(self) -> npt.NDArray[np.int64]:
+        return runs(np.atleast_2d(np.asarray(host(self.key), np.int64)))
+
+    @property
+    def intervals(self) -> int:
+        return self.base.intervals * (1 if self.key is None or not self.on_host else max(self._runs.shape[1], 1))
+
+    @property
+    def plane_ids(self) -> npt.NDArray[np.int64]:
+        return AttentionMask.plane_ids.fget(self)  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def on_host(self) -> bool:
+        return self.base.on_host and all(host(positions) is not None for positions in self._given.values())
+
+    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
+        return {"at": save(self.base), **{axis: save(positions) for axis, positions in self._given.items()}}
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{axis}={shown(positions)}" for axis, positions in self._given.items())
+        return f"{self.base.bracketed()}.at({given})"
+
+
+@frozen(repr=False)
+class Transposed(Derived, AttentionMask):
+    """Queries and keys exchanged: `mask.T`."""
+
+    name = "T"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        *leading, queries, keys = self.base.shape
+        return (*leading, keys, queries)
+
+    def _at(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
+        *leading, q, k = index
+        return (*leading, k, q)
+
+    def spans(self, *rows: Any) -> Spans | None:
+        return AttentionMask.spans(self, *rows)
+
+    def reach(self, *rows: Any) -> Spans | None:
+        return AttentionMask.reach(self, *rows)
+
+    @property
+    def period(self) -> int:
+        return self.base.period
+
+    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
+        return {"T": save(self.base)}
+
+    def __repr__(self) -> str:
+        return f"{self.base.bracketed()}.T"
+
+
+@frozen(repr=False)
+class OfTokens(Derived, AttentionMask):
+    """A mask of tokens said of the keys, whatever the query, or of the queries: `mask.keys()`, `mask.queries()`."""
+
+    name = "of_tokens"
+    axis: str
+    others: int
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return (*self.base.axes[:-1], *HEADS[-2:])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        *leading, tokens = self.base.shape
+        return (*leading, self.others, tokens) if self.axis == "key" else (*leading, tokens, self.others)
+
+    def allows(self, *index: Any) -> Any:
+        *leading, q, k = index
+        token, other = (k, q) if self.axis == "key" else (q, k)
+        return self.base.allows(*leading, token) & (other >= 0)  # every other; it gives the answer its shape
+
+    def _through(self, find: Callable[..., Spans | None], rows: tuple[Any, ...]) -> Spans | None:
+        if self.axis == "key":
+            return find(*rows[:-1])
+        return Spans.interval(0, np.where(self.base.allows(*rows), self.others, 0))
+
+    @property
+    def plane_ids(self) -> npt.NDArray[np.int64]:
+        return AttentionMask.plane_ids.fget(self)  # type: ignore[attr-defined, no-any-return]
+
+    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
+        return {f"{self.axis}_tokens": save(self.base), "others": self.others}
+
+    def __repr__(self) -> str:
+        words = ("keys", "q_len") if self.axis == "key" else ("queries", "k_len")
+        return f"{self.base.bracketed()}.{words[0]}({words[1]}={self.others})"
+
+
+def of_tokens(mask: Mask, axis: str, others: int | None) -> Mask:
+    """`mask.keys(q_len)` and `mask.queries(k_len)`."""
+    if mask.axes[-1:] != ("token",):
+        raise ConfigError(f"{mask!r} is a mask of {', '.join(mask.axes)}; only one of tokens can be said of {axis}s")
+    count = mask.shape[-1] if others is None else others
+    positive.check("q_len" if axis == "key" else "k_len", count)
+    return OfTokens(mask, axis, count)
 
 
 # -- dtypes -----------------------------------------------------------------------------------------------------------

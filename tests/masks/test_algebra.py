@@ -84,11 +84,26 @@ def test_batched_and_unbatched_masks_meet(causal):
 
 def test_shapes_that_do_not_meet_are_refused(causal):
     other = maskkit.create("causal", seq_len=9)
-    with pytest.raises(maskkit.ConfigError, match=r"shapes \(8, 8\) and \(9, 9\).*mask\[:rows, :keys\]"):
+    with pytest.raises(
+        maskkit.ConfigError, match=r"9 along the axis 'query', where others have 8.*mask\[:rows, :keys\]"
+    ):
         causal & other
-    row = maskkit.from_array(np.ones(8, bool), true="allowed")
-    with pytest.raises(maskkit.ConfigError, match="do not combine"):
-        causal | row
+    pixels = maskkit.from_array(np.ones((8, 8), bool), true="allowed", axes=("height", "width"))
+    with pytest.raises(maskkit.ConfigError, match=r"under 'or': ArrayMask.* has the axis 'height', and others are"):
+        causal | pixels
+
+
+def test_an_axis_that_is_missing_serves_all(causal):
+    """A mask of queries lets each see all keys or none."""
+    row = maskkit.from_array(np.arange(8) % 3 > 0, true="allowed")
+    mask = causal & row
+    np.testing.assert_array_equal(mask, np.asarray(causal) & np.asarray(row)[:, None])
+    check_mask(mask)
+
+
+def test_tokens_are_not_taken_for_keys(causal):
+    with pytest.raises(maskkit.ConfigError, match=r"has the axis 'token', .*; mask.keys\(\) makes a mask of keys"):
+        causal & maskkit.PaddingMask(lengths=[3, 8], seq_len=8)
 
 
 def test_everything_saves_and_loads(causal, band):

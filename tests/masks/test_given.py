@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 import maskkit
 from maskkit.testing import check_mask
 
@@ -34,7 +35,51 @@ def test_from_array_takes_arrays_of_every_library():
         check_mask(mask)
 
 
-@pytest.mark.parametrize("shape", [(5,), (4, 6), (2, 4, 4), (2, 3, 4, 5)])
-def test_from_array_of_any_rank(shape):
+FOUR = ("batch", "head", "query", "key")
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "known"),
+    [
+        ((5,), None, ("query",)),
+        ((4, 6), None, ("query", "key")),
+        ((4, 6), ("height", "width"), ("height", "width")),
+        ((2, 4, 4), ("batch", "query", "key"), FOUR[:1] + FOUR[2:]),
+        ((2, 4, 4), ["head", "query", "key"], FOUR[1:]),
+        ((2, 3, 4, 5), None, FOUR),
+        ((2, 3, 4, 5), ("batch", "query", "height", "width"), ("batch", "query", "height", "width")),
+    ],
+)
+def test_the_axes_of_an_array_are_named_where_their_number_leaves_a_choice(shape, axes, known):
     values = np.random.default_rng(0).random(shape) < 0.5
-    check_mask(maskkit.from_array(values, true="allowed"))
+    mask = maskkit.from_array(values, true="allowed", axes=axes)
+    assert mask.axes == known
+    assert isinstance(mask, maskkit.AttentionMask) == ("key" in known)
+    check_mask(mask)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "words"),
+    [
+        ((2, 4, 4), None, "3 axes does not say what they are; give axes=('batch', 'query', 'key') or"),
+        ((2, 2, 2, 4, 4), None, "5 axes needs their names"),
+        ((2, 4, 4), ("query", "key"), "must name each of the 3 axes of the array once"),
+        ((2, 4, 4), ("batch", "batch", "key"), "must name each of the 3 axes of the array once"),
+        ((4, 4), "qk", "must name each of the 2 axes"),
+        ((2, 4, 4), ("head", "key", "query"), "axes with key must be query and key at the end"),
+        ((2, 2, 4, 4), ("head", "batch", "query", "key"), "before them batch, head, or both in this order"),
+    ],
+)
+def test_axes_that_do_not_fit_are_refused(shape, axes, words):
+    with pytest.raises(maskkit.ConfigError) as error:
+        maskkit.from_array(np.ones(shape, bool), true="allowed", axes=axes)
+    assert words in str(error.value)
+
+
+def test_a_tokenizers_integers_are_read_where_true_is_named():
+    """0 and 1 of any library; other numbers are refused."""
+    expected = maskkit.from_array(np.array([True, True, False]), true="allowed")
+    for ones in (np.array([1, 1, 0]), torch.tensor([1, 1, 0]), [1, 1, 0], np.array([1, 1, 0], "uint8")):
+        np.testing.assert_array_equal(maskkit.from_array(ones, true="allowed"), expected)
+    with pytest.raises(maskkit.ConfigError, match="boolean"):
+        maskkit.from_array(np.array([1, 2]), true="allowed")

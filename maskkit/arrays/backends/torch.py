@@ -31,8 +31,9 @@ class Torch:
         return torch.where(allowed, *scalars)
 
     def like(self, table: npt.NDArray[Any], other: torch.Tensor) -> torch.Tensor:
-        # Torch warns of memory that NumPy calls read-only, such as a JAX array's.
-        return torch.as_tensor(table if table.flags.writeable else table.copy(), device=other.device)
+        # Torch warns of memory that NumPy calls read-only, such as a JAX array's; while compiling it does not know it.
+        shared = torch.compiler.is_compiling() or table.flags.writeable
+        return torch.as_tensor(table if shared else table.copy(), device=other.device)
 
 
 BACKEND = Torch()

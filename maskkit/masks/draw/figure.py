@@ -42,7 +42,7 @@ def figure(
     planes = [(mask, plane) for mask in masks for plane in shares(mask, _MOST_CELLS, _MOST_CELLS)[:_MOST_PLANES]]
     drawn = (pyplot.figure if window else Figure)(figsize=size or (4.6 * len(planes) + 0.4, 4.9), layout="constrained")
     for ax, (mask, plane) in zip(drawn.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):
-        own = f"{_short(repr(mask))}{f' [{plane.index[0]}]' if plane.index else ''}"
+        own = f"{_short(repr(mask))}{f' ({plane.place})' if plane.place else ''}"
         _draw(plane, ax, mask, blocked, own if title is None or len(planes) > 1 else title, cmap)
     if title is not None and len(planes) > 1:
         drawn.suptitle(title)
@@ -63,10 +63,9 @@ def _draw(plane: Shares, ax: Any, mask: Pattern, blocked: bool, title: str, cmap
         aspect="equal" if height > 1 else "auto",
     )
     ax.set_title(title, fontsize=10)
-    attention = mask.category == "attention"
-    shown = "blocked" if blocked else "allowed"
-    ax.set_xlabel(f"key (dark: {shown})" if attention else f"dark: {shown}")
-    ax.set_ylabel("query" if attention else "")
+    down, right = ("", *mask.axes)[-2:]
+    ax.set_xlabel(f"{right} (dark: {'blocked' if blocked else 'allowed'})")
+    ax.set_ylabel(down)
     if plane.scale():
         ax.text(0, -0.13, plane.scale(), transform=ax.transAxes, fontsize=8, color="#666")
     return ax

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from attrs import frozen
 from maskkit.errors import ConfigError
 from maskkit.masks.pattern import Pattern
-from maskkit.masks.rows import iterate_rows
+from maskkit.masks.rows import iterate_rows, plane_of
 from maskkit.masks.spans import Spans
 
 
@@ -25,13 +25,13 @@ class Shares:
         values: (rows, columns), 0 (all blocked) .. 1 (all allowed).
         cell: positions per cell, (rows, columns); cells at the far edges may hold fewer.
         shape: of the plane.
-        index: leading indices of the plane, () if the mask has none.
+        place: what stands before its last two axes, as "head 3"; empty if nothing does.
     """
 
     values: npt.NDArray[np.float64]
     cell: tuple[int, int]
     shape: tuple[int, int]
-    index: tuple[int, ...]
+    place: str
 
     @property
     def exact(self) -> bool:
@@ -58,7 +58,12 @@ def shares(mask: Pattern, rows: int, columns: int) -> list[Shares]:
         (_add_spans if isinstance(allowed, Spans) else _add_bools)(total, first, allowed, cell[1])
     sizes = [np.diff(np.append(np.arange(0, n, c), n)) for n, c in zip((height, width), cell, strict=True)]
     area = np.outer(*sizes)
-    return [Shares(total / area, cell, (height, width), plane) for plane, total in counts.items()]
+    made = [total / area for total in counts.values()]
+    names = mask.axes[:-2]
+    return [
+        Shares(made[of], cell, (height, width), ", ".join(f"{a} {i}" for a, i in zip(names, plane, strict=True)))
+        for plane, of in np.ndenumerate(plane_of(mask))
+    ]
 
 
 def _add_spans(total: npt.NDArray[np.int64], grid_row: npt.NDArray[np.int64], spans: Any, width: int) -> None:

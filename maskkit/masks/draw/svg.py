@@ -20,7 +20,7 @@ _LEVELS = 16
 
 
 def svg(mask: Pattern, title: str | None = None) -> str:
-    """The mask as an SVG document: dark where allowed; queries run down, keys run right. Of a batch, the first few."""
+    """The mask as an SVG document: dark where allowed; queries run down, keys right. Of a batch, the first few."""
     planes = shares(mask, _MOST_CELLS, _MOST_CELLS)[:_MOST_PLANES]
     height, width = planes[0].values.shape
     unit = _SIDE / max(height, width)

@@ -17,24 +17,28 @@ def text(mask: Pattern, width: int = 80, height: int | None = None) -> str:
 
     Up to `width` columns and `height` lines (None: as many as the shape asks for) every position is drawn, two rows a
     line. Larger masks are reduced, and the last line says the scale; a shade is the share that is allowed, blank
-    only where nothing is and full only where all is. Of a batch, the first few are drawn.
+    only where nothing is and full only where all is. Of a batch or of heads, the
+    first few are drawn.
     """
     inside = max(width - 2, 1)
     drawn = shares(mask, 2 * max(height - 3, 1) if height else max(2 * inside, 2), inside)
-    pictures = [_framed(plane, batched=len(drawn) > 1) for plane in drawn[:_MOST_PLANES]]
+    pictures = [_framed(plane, named=len(drawn) > 1) for plane in drawn[:_MOST_PLANES]]
     if left_out := len(drawn) - len(pictures):
-        pictures.append(f"and {left_out} more of this batch")
+        pictures.append(f"and {left_out} more")
     return "\n".join(pictures)
 
 
-def _framed(plane: Shares, batched: bool) -> str:
+def _framed(plane: Shares, named: bool) -> str:
     """The picture in a frame, so that blank edges show."""
     lines = halves(plane.values) if plane.exact else shades(plane.values)
     width = len(lines[0])
-    title = f" {', '.join(map(str, plane.index))} " if batched else ""
-    top = "┌" + title[:width] + "─" * (width - len(title)) + "┐"
+    title = f" {plane.place} " if named else ""
+    above = []
+    if len(title) > width:
+        above, title = [plane.place], ""
+    top = "┌" + title + "─" * (width - len(title)) + "┐"
     bottom = "└" + "─" * width + "┘"
-    frame = [top, *(f"│{line}│" for line in lines), bottom]
+    frame = [*above, top, *(f"│{line}│" for line in lines), bottom]
     scale = plane.scale()
     return "\n".join([*frame, scale] if scale else frame)
 

@@ -10,10 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.attention.flex_attention import BlockMask
+from maskkit.arrays.backends import built_in
+from maskkit.masks.axes import HEADS, LEADING, own_index, sizes
 from maskkit.masks.blocks import BlockMap, block_map
 from maskkit.masks.pattern import Pattern
-from maskkit.masks.rows import planes, spans_of
+from maskkit.masks.rows import plane_of, planes, spans_of
 from maskkit.masks.spans import Spans
+
+built_in("torch")  # before anything is traced, which may look it up, and not import it
 
 Ints = npt.NDArray[np.int32]
 Table = tuple[Ints, Ints]
@@ -33,7 +37,7 @@ def block_mask(mask: Pattern, block_size: int, device: Any) -> BlockMask:
     """The `BlockMask` that `create_block_mask` would make, equal in all of its arrays.
 
     Args:
-        mask: of shape (q_len, kv_len), or (batch, q_len, kv_len); the same for all heads.
+        mask: of any attention axes; of a batch or of heads where it names them, else the same for all.
         block_size: queries and keys per block.
         device: where its tensors live; None is the cpu.
     """
@@ -42,30 +46,34 @@ def block_mask(mask: Pattern, block_size: int, device: Any) -> BlockMask:
         blocks, function = block_map(mask, block_size), _mask_mod(mask, _all_spans(mask) if few else [None], device)
     else:
         chunks: list[Spans | None] = []
-        blocks = block_map(mask, block_size, lambda rows: chunks.append(rows if isinstance(rows, Spans) else None))
+        blocks = block_map(mask, block_size, lambda _, rows: chunks.append(rows if isinstance(rows, Spans) else None))
         function = _mask_mod(mask, chunks, device)
+    leading = tuple(sizes(mask).get(axis, 1) for axis in LEADING)
     tables = _from_array(blocks) if math.prod(blocks.shape) <= _SMALL_TABLE else _from_spans(blocks)
     names = ("kv", "full_kv", "q", "full_q")
-    arrays = {f"{name}_num_blocks": counts for name, (counts, _) in zip(names, tables, strict=True)}
-    arrays |= {f"{name}_indices": indices for name, (_, indices) in zip(names, tables, strict=True)}
+    arrays = {f"{name}_num_blocks": table[0] for name, table in zip(names, tables, strict=True)}
+    arrays |= {f"{name}_indices": table[1] for name, table in zip(names, tables, strict=True)}
     return BlockMask(
         seq_lengths=mask.shape[-2:],
         BLOCK_SIZE=(block_size, block_size),
         mask_mod=function,
-        **{name: torch.from_numpy(array).to(device or "cpu") for name, array in arrays.items()},
+        **{
+            name: torch.from_numpy(array.reshape(*leading, *array.shape[1:])).to(device or "cpu")
+            for name, array in arrays.items()
+        },
     )
 
 
-# -- the tables: (batch, 1, rows) counts, and (batch, 1, rows, columns) indices, those in the set ascending, then the
+# -- the tables: (planes, rows) counts, and (planes, rows, columns) indices, those in the set ascending, then the
 #    others; of the partial and the full blocks by rows, then of both by columns
 
 
 def _from_array(blocks: BlockMap) -> list[Table]:
     rows = blocks.shape[-2]
     touched, full = (spans.reshape((-1, rows)).to_bool() for spans in (blocks.touched, blocks.full))
-    found = np.stack([touched & ~full, full])  # (kinds, batch, rows, columns)
+    found = np.stack([touched & ~full, full])  # (kinds, planes, rows, columns)
     tables = [_members_first(kinds) for kinds in (found, np.ascontiguousarray(found.swapaxes(2, 3)))]
-    return [(counts[kind][:, None], indices[kind][:, None]) for counts, indices in tables for kind in range(2)]
+    return [(counts[kind], indices[kind]) for counts, indices in tables for kind in range(2)]
 
 
 def _members_first(found: npt.NDArray[np.bool_]) -> Table:
@@ -78,19 +86,20 @@ def _members_first(found: npt.NDArray[np.bool_]) -> Table:
 
 def _from_spans(blocks: BlockMap) -> list[Table]:
     """The same for more blocks than an array should hold."""
-    kinds = [_samples(blocks.touched & ~blocks.full), _samples(blocks.full)]
-    return [_table(samples) for samples in (*kinds, *([spans.transpose() for spans in kind] for kind in kinds))]
+    kinds = [_planes(blocks.touched & ~blocks.full), _planes(blocks.full)]
+    return [_table(some) for some in (*kinds, *([spans.transpose() for spans in kind] for kind in kinds))]
 
 
-def _samples(spans: Spans) -> list[Spans]:
-    """The spans of each sample of a batch."""
-    return [spans] if len(spans.shape) == 1 else [spans.take(i) for i in range(spans.shape[0])]
+def _planes(spans: Spans) -> list[Spans]:
+    """The spans of each plane."""
+    flat = spans.reshape((-1, spans.shape[-1]))
+    return [flat.take(i) for i in range(flat.shape[0])]
 
 
-def _table(samples: list[Spans]) -> Table:
-    counts = np.stack([sample.counts() for sample in samples])[:, None].astype(np.int32)
-    indices = np.empty((len(samples), 1, *samples[0].shape, samples[0].limit), np.int32)
-    for table, sample in zip(indices[:, 0], samples, strict=True):
+def _table(planes: list[Spans]) -> Table:
+    counts = np.stack([plane.counts() for plane in planes]).astype(np.int32)
+    indices = np.empty((len(planes), *planes[0].shape, planes[0].limit), np.int32)
+    for table, sample in zip(indices, planes, strict=True):
         if len(sample) <= _FEW_RUNS:
             _copy_runs(table, sample)
             continue
@@ -137,7 +146,7 @@ def mask_mod(mask: Pattern, device: Any = None) -> MaskMod:
 
 
 def _all_spans(mask: Pattern) -> Iterator[Spans | None]:
-    """The spans of all rows, plane by plane."""
+    """The spans of all rows of the different planes, one after the other."""
     rows = np.arange(mask.shape[-2])
     return (spans_of(mask, plane, rows) for plane in planes(mask))
 
@@ -155,27 +164,32 @@ def _mask_mod(mask: Pattern, chunks: Iterable[Spans | None], device: Any) -> Mas
     if ends is None:
         return _predicate(mask)
     lo, hi = (torch.from_numpy(end).to(device or "cpu") for end in ends)
-    return _any_interval(lo, hi, batched=len(mask.shape) == 3)
+    return _any_interval(lo, hi, *(sizes(mask).get(axis, 1) for axis in LEADING))
 
 
 def _ends(mask: Pattern, chunks: Iterable[Spans | None]) -> tuple[Ints, Ints] | None:
-    """lo and hi, (intervals, [batch,] rows); None where there are no spans, or too many to be worth it."""
+    """lo and hi, (intervals, [batch * heads,] rows); None where there are no spans, or too many to be worth it."""
     found = []
     for spans in chunks:
         if spans is None or len(spans) > _FEW_RUNS:
             return None
         found.append(spans)
-    joined = Spans.join(found)
-    lo, hi = (np.require(ends, np.int32, ["C", "W"]) for ends in (joined.lo, joined.hi))
-    return lo.reshape(-1, *mask.shape[:-1]), hi.reshape(-1, *mask.shape[:-1])
+    rows = mask.shape[-2]
+    planes = plane_of(mask).ravel()
+    spans = (
+        Spans.join(found).reshape((-1, rows)).take(planes).reshape((len(planes), rows) if len(planes) > 1 else (rows,))
+    )
+    lo, hi = (np.require(ends, np.int32, ["C", "W"]) for ends in (spans.lo, spans.hi))
+    return lo, hi
 
 
-def _any_interval(lo: Any, hi: Any, *, batched: bool) -> MaskMod:
-    """Two tensors however many intervals: Torch 2.13 miscompiles for the CPU when more of unknown size are captured."""
-    intervals = len(lo)
+def _any_interval(lo: Any, hi: Any, batch: int, heads: int) -> MaskMod:
+    """Two tensors however many intervals, of three axes at most: Torch 2.13 miscompiles for the CPU where more tensors,
+    or more axes, of unknown size are captured."""
+    intervals, batched, by_head = len(lo), batch > 1, heads > 1
 
     def mask_mod(b: Any, h: Any, q: Any, kv: Any) -> Any:
-        row = (b, q) if batched else (q,)
+        row = (b * heads + h, q) if batched and by_head else (b, q) if batched else (h, q) if by_head else (q,)
         allowed = (lo[(0, *row)] <= kv) & (kv < hi[(0, *row)])
         for i in range(1, intervals):
             allowed = allowed | ((lo[(i, *row)] <= kv) & (kv < hi[(i, *row)]))
@@ -185,9 +199,7 @@ def _any_interval(lo: Any, hi: Any, *, batched: bool) -> MaskMod:
 
 
 def _predicate(mask: Pattern) -> MaskMod:
-    batched = len(mask.shape) == 3
-
     def mask_mod(b: Any, h: Any, q: Any, kv: Any) -> Any:
-        return mask.allows(b, q, kv) if batched else mask.allows(q, kv)
+        return mask.allows(*own_index(mask, HEADS, (b, h, q, kv)))
 
     return mask_mod

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from maskkit.masks.axes import with_heads
 from maskkit.masks.dense import array
 from maskkit.masks.pattern import Pattern
 
@@ -26,11 +27,8 @@ def call_with_mask(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
 
 
 def _as_tensor(value: Any, device: Any) -> Any:
-    """Masks as booleans that broadcast over (batch, head, query, key); everything else as it is."""
-    if not isinstance(value, Pattern):
-        return value
-    allowed = allowed_on(value, device)
-    return allowed[:, None] if allowed.ndim == 3 else allowed
+    """Masks as booleans (batch, head, query, key), with 1 where they have no such axis; everything else as it is."""
+    return with_heads(value, allowed_on(value, device)) if isinstance(value, Pattern) else value
 
 
 def allowed_on(mask: Pattern, device: Any) -> torch.Tensor:

@@ -45,6 +45,21 @@ def test_splash_attention_runs_with_it():
     np.testing.assert_allclose(np.asarray(jax.device_get(out)), expected, atol=2e-3)
 
 
+def test_one_mask_for_each_head():
+    """The `MultiHeadMask` of a stack computes what the definition says, head by head."""
+    window, causal = (maskkit.parse(text, seq_len=256) for text in ("sliding_window(window_size=50)", "causal"))
+    mask = maskkit.stack([window, causal])
+    attend = splash_attention_kernel.make_splash_mha(
+        mask.export("splash"), head_shards=1, q_seq_shards=1, interpret=True
+    )
+    query, key, value = np.random.default_rng(0).normal(size=(3, 2, 256, 128)).astype(np.float32)
+    out = attend(jnp.asarray(query), jnp.asarray(key), jnp.asarray(value))
+    scores = np.where(np.stack([window, causal]), query @ key.transpose(0, 2, 1), -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = weights / weights.sum(-1, keepdims=True) @ value
+    np.testing.assert_allclose(np.asarray(jax.device_get(out)), expected, atol=2e-3)
+
+
 def test_splash_refuses_what_it_leaves_undefined():
     mask = maskkit.parse("causal & ~banded(band_width=3)", seq_len=16)
     with pytest.raises(maskkit.ConfigError, match="2 rows that allow nothing"):
@@ -53,7 +68,7 @@ def test_splash_refuses_what_it_leaves_undefined():
 
 def test_a_batch_is_refused_with_the_way_out():
     mask = maskkit.create("key_padding", lengths=[3, 4], seq_len=4)
-    with pytest.raises(maskkit.ConfigError, match=r"got \(2, 4, 4\); export mask\[i\] of each sample"):
+    with pytest.raises(maskkit.ConfigError, match=r"has a batch; export mask\[i\] of each sample"):
         mask.export("splash")
 
 

@@ -54,8 +54,8 @@ def use_mask(model: Any, template: str | Mapping[str, Any] | Template, implement
         sizes = f"{others}, which a text has not" if others else "no length"
         raise ConfigError(f"{template!r} leaves {sizes} open; a model needs a mask whose seq_len is open, and no more")
     for length in _TRIED:
-        if len(shape := mask.bind(length).shape) != 2:
-            raise ConfigError(f"{template!r} gives a mask of shape {shape}; a model's mask is (seq_len, seq_len)")
+        if (axes := mask.bind(length).axes)[-2:] != ("query", "key") or "batch" in axes:
+            raise ConfigError(f"{template!r} gives a mask of {', '.join(axes)}; a model's is of queries and keys")
     register()
     model.config.maskkit_mask = mask.tree()
     model.set_attn_implementation(f"maskkit_{implementation}")
@@ -76,6 +76,7 @@ class _RealKeys(AttentionMask):
     """Sample b: every query sees the keys that are no padding."""
 
     name = "real_keys"
+    axes = ("batch", "query", "key")
     real: Any = field(eq=by_content)
     queries: int
 
@@ -121,7 +122,7 @@ def _mask(
     q_offset, kv_offset = int(q_offset), int(kv_offset)
     length = max(kv_offset + kv_length, q_offset + q_length)
     whole = _template(json.dumps(config.maskkit_mask)).bind(length)
-    mask = whole[q_offset : q_offset + q_length, kv_offset : kv_offset + kv_length]
+    mask = whole[..., q_offset : q_offset + q_length, kv_offset : kv_offset + kv_length]
     if attention_mask is None:
         return mask
     real = attention_mask[:, kv_offset : kv_offset + kv_length].bool()
@@ -135,9 +136,9 @@ def _mask(
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def _sdpa_mask(batch_size: int, *args: Any, device: Any = "cpu", **kwargs: Any) -> torch.Tensor:
-    """(batch, 1, queries, keys), True where allowed."""
-    allowed: torch.Tensor = _mask(*args, **kwargs).allowed("torch", "bool", device)
-    return (allowed[:, None] if allowed.ndim == 3 else allowed[None, None]).expand(batch_size, 1, -1, -1)
+    """(batch, heads or 1, queries, keys), True where allowed."""
+    allowed: torch.Tensor = _mask(*args, **kwargs).allowed("torch", "bool", device, form="heads")
+    return allowed.expand(batch_size, -1, -1, -1)
 
 
 def _eager_mask(*args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> torch.Tensor:

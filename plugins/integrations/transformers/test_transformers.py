@@ -101,10 +101,10 @@ def test_the_mask_is_obeyed(llama, tokens):
         ("causal(seq_len=8)", "leaves no length open"),
         ("axial", "leaves height and width, which a text has not open"),
         ("axial & causal", "leaves height and width, which a text has not open"),
-        ("causal(seq_len=8) & banded(band_width=3)", r"shapes \(8, 8\) and \(9, 9\) do not combine"),
-        ("causal & document(lengths=[4, 5])", r"shapes \(8, 8\) and \(9, 9\) do not combine"),
+        ("causal(seq_len=8) & banded(band_width=3)", "9 along the axis 'query', where others have 8"),
+        ("causal & document(lengths=[4, 5])", "9 along the axis 'query', where others have 8"),
         ({"view": "causal", "slices": [[0, 1, 8], [0, 1, 8]]}, "is for 8 queries and 8 keys, but there are 9 and 9"),
-        ("key_padding(lengths=[3, 5]) & causal", r"gives a mask of shape \(2, 8, 8\)"),
+        ("key_padding(lengths=[3, 5]) & causal", r"gives a mask of batch, query, key"),
     ],
 )
 def test_bad_templates_are_refused_at_once(llama, template, words):

@@ -59,6 +59,10 @@ class Document(AttentionMask):
         return self.ids if self.lengths is None else np.repeat(np.arange(len(self.lengths)), host(self.lengths))
 
     @property
+    def axes(self):
+        return ("batch", "query", "key")[-1 - len(self._ids.shape) :]
+
+    @property
     def shape(self):
         *batch, seq_len = self._ids.shape
         return (*batch, seq_len, seq_len)

@@ -23,6 +23,7 @@ class InstanceSeparation(Mask):
     """
 
     name = "instance_separation"
+    axes = ("batch", "query", "height", "width")
     samples = (
         dict(
             mask_predictions=[

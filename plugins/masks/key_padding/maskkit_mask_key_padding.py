@@ -21,6 +21,7 @@ class KeyPadding(AttentionMask):
     """
 
     name = "key_padding"
+    axes = ("batch", "query", "key")
     rules = (within("lengths", 0, "seq_len"),)
     samples = (dict(lengths=[5, 8, 2], seq_len=8), dict(lengths=[0, 3], seq_len=3))
     lengths: Any = field(converter=as_array, validator=array(ndim=1, dtype="integer"), eq=by_content)

@@ -16,6 +16,7 @@ class Padding(AttentionMask):
     """
 
     name = "padding"
+    axes = ("batch", "query", "key")
     samples = (dict(padding_mask=[[False] * 5 + [True] * 3, [True] * 2 + [False] * 6, [True] * 8]),)
     padding_mask: Any = field(converter=as_array, validator=array(ndim=2, dtype="bool"), eq=by_content)
 

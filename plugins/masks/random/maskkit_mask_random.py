@@ -23,7 +23,8 @@ class Random(AttentionMask):
     seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def allows(self, q, k):
-        return random_bits(self.seed, q, k) >= threshold(self.mask_probability)
+        # The threshold of 1 is 2**31, which a library of 32 bits cannot hold; the number below it can.
+        return random_bits(self.seed, q, k) > threshold(self.mask_probability) - 1
 
 
 @hookimpl

@@ -21,6 +21,7 @@ class Spatial(Mask):
     """
 
     name = "spatial"
+    axes = ("height", "width")
     rules = (shaped("attention_regions", "height", "width"),)
     samples = (
         dict(height=3, width=5, attention_regions=[[True] * 2 + [False] * 3, [False] * 5, [True] * 5]),

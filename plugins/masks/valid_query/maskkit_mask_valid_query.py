@@ -39,6 +39,7 @@ class ValidQuery(Mask):
     """
 
     name = "valid_query"
+    axes = ("query",)
     rules = (within("valid_queries", 0, "num_queries"), shaped("valid_queries", "num_queries"))
     samples = (
         dict(num_queries=10, valid_queries=5),

@@ -11,7 +11,8 @@ class Splash:
     name = "splash"
 
     def export(self, mask: AttentionMask) -> Any:
-        """A `splash_attention_mask.Mask`; equal masks give equal objects, which splash caches by."""
+        """A `splash_attention_mask.Mask`, of a mask with heads a `MultiHeadMask`; of equal masks equal ones, by which
+        splash caches."""
         from maskkit_splash._mask import splash_mask
 
         return splash_mask(mask)

@@ -25,16 +25,19 @@ class SplashMask(splash_attention_mask.Mask):  # type: ignore[misc]
         return np.asarray(self.mask[index])
 
 
-def splash_mask(mask: AttentionMask) -> SplashMask:
-    """The object for one mask.
+def splash_mask(mask: AttentionMask) -> Any:
+    """The object for one mask, or a `MultiHeadMask` of one for each head where the mask has heads.
 
     Raises:
         ConfigError: the mask has a batch, or a row that allows nothing, for which splash attention is undefined.
     """
-    if len(mask.shape) != 2:
+    if "batch" in mask.axes:
         raise ConfigError(
-            f"splash attention takes masks of (q_len, kv_len), got {mask.shape}; export mask[i] of each sample"
+            f"splash attention takes masks of queries and keys, one for each head, and {mask!r} has a batch; "
+            "export mask[i] of each sample"
         )
+    if "head" in mask.axes:
+        return splash_attention_mask.MultiHeadMask([splash_mask(mask[head]) for head in range(mask.shape[0])])
     if blocked := mask.stats().blocked_rows:
         raise ConfigError(f"{mask!r} has {blocked} rows that allow nothing, which splash attention leaves undefined")
     return SplashMask(mask)

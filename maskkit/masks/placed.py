@@ -1,0 +1,204 @@
+"""One mask made of several that lie beside each other: `maskkit.direct_sum` and `maskkit.grid`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from maskkit.arrays.indices import maximum, minimum
+from maskkit.errors import ConfigError
+from maskkit.masks.algebra import Several
+from maskkit.masks.axes import HEADS, LEADING, own_index, sizes
+from maskkit.masks.mask import AttentionMask, Mask
+from maskkit.masks.spans import Spans
+from maskkit.validators import shown
+
+
+@frozen(repr=False)
+class Placed(Several, AttentionMask):
+    """Masks at places of a grid of rows and columns; what no mask covers is blocked."""
+
+    name = "placed"
+    parts: tuple[Mask, ...]
+    rows: tuple[int, ...]  # the row of the grid that each part stands in
+    columns: tuple[int, ...]
+    heights: tuple[int, ...]  # queries of each row of the grid
+    widths: tuple[int, ...]
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for axis in LEADING:
+            if counts := {own[axis] for own in map(sizes, self.parts) if axis in own}:
+                if len(counts - {1}) > 1:
+                    raise ConfigError(f"masks beside each other differ along the axis {axis!r}: {sorted(counts)}")
+                found[axis] = max(counts)
+        found |= {"query": sum(self.heights), "key": sum(self.widths)}
+        return {axis: found[axis] for axis in HEADS if axis in found}
+
+    @cached_property
+    def _tops(self) -> list[int]:
+        return [0, *accumulate(self.heights)]
+
+    @cached_property
+    def _lefts(self) -> list[int]:
+        return [0, *accumulate(self.widths)]
+
+    def allows(self, *index: Any) -> Any:
+        *leading, q, k = index
+        found = (q < 0) & (k < 0)
+        for i, part in enumerate(self.parts):
+            (row, in_row), (column, in_column) = (
+                _local(q, self._tops, self.rows[i]),
+                _local(k, self._lefts, self.columns[i]),
+            )
+            found = found | (in_row & in_column & part.allows(*own_index(part, self.axes, (*leading, row, column))))
+        return found
+
+    def spans(self, *rows: Any) -> Spans | None:
+        return self._laid([part.spans for part in self.parts], rows)
+
+    def reach(self, *rows: Any) -> Spans | None:
+        return self._laid([part.reach for part in self.parts], rows)
+
+    def _laid(self, find: list[Callable[..., Spans | None]], rows: tuple[Any, ...]) -> Spans | None:
+        """The spans of all parts that the rows cross, each moved to its columns."""
+        *leading, q = np.broadcast_arrays(*rows)
+        keys, flat = self.shape[-1], q.reshape(-1)
+        row, found = np.searchsorted(self._tops, flat, side="right") - 1, []
+        for i, part in enumerate(self.parts):
+            here = np.flatnonzero(row == self.rows[i])
+            if not len(here):
+                continue
+            own = (*(axis.reshape(-1)[here] for axis in leading), flat[here] - self._tops[self.rows[i]])
+            spans = find[i](*own_index(part, self.axes, own))
+            if spans is None:
+                return None
+            spans = spans.within(part.shape[-1], here.shape)
+            lo, hi = np.full((2, len(spans), flat.size), keys)
+            some = spans.lo < spans.hi
+            for ends, whole in ((spans.lo, lo), (spans.hi, hi)):
+                whole[:, here] = np.where(some, ends + self._lefts[self.columns[i]], keys)
+            found.append(Spans.cut(lo, hi, keys))
+        if not found:
+            return Spans.nothing(q.shape, keys)
+        return Spans.union(found).reshape(q.shape)
+
+    @property
+    def intervals(self) -> int:
+        crossed = np.bincount(self.rows, weights=[part.intervals for part in self.parts])
+        return int(crossed.max(initial=1))
+
+    def with_parts(self, parts: tuple[Any, ...]) -> Any:
+        return _placed(parts, self.rows, self.columns)
+
+    @property
+    def _diagonal(self) -> bool:
+        return self.rows == self.columns == tuple(range(len(self.parts)))
+
+    def _cells(self, show: Callable[[Any], Any]) -> list[list[Any]]:
+        cells: list[list[Any]] = [[None] * len(self.widths) for _ in self.heights]
+        for part, row, column in zip(self.parts, self.rows, self.columns, strict=True):
+            cells[row][column] = show(part)
+        return cells
+
+    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
+        """As the function that makes it takes it."""
+        if self._diagonal:
+            return {"direct_sum": [save(part) for part in self.parts]}
+        parts = [save(part) for part in self.parts]
+        return {"grid": parts, "rows": list(self.rows), "columns": list(self.columns)}
+
+    def __repr__(self) -> str:
+        if self._diagonal:
+            return f"direct_sum([{', '.join(map(repr, self.parts))}])"
+        return "grid([" + ", ".join(f"[{', '.join(row)}]" for row in _texts(self._cells(repr))) + "])"
+
+
+def _texts(cells: list[list[Any]]) -> list[list[str]]:
+    return [[str(cell) for cell in row] for row in cells]
+
+
+def _local(index: Any, starts: list[int], place: int) -> tuple[Any, Any]:
+    """An index as the part at this place numbers it, outside of that one of its ends; and whether it is inside."""
+    start, behind = starts[place], starts[place + 1]
+    return minimum(maximum(index - start, 0), behind - start - 1), (index >= start) & (index < behind)
+
+
+def direct_sum(masks: Iterable[Mask]) -> Mask:
+    """One mask for each packed document, along the diagonal; nothing is allowed between them.
+
+    Args:
+        masks: of queries and keys, of any lengths; a batch or heads meet as under `&`.
+
+    Raises:
+        ConfigError: there is none, or one is no attention mask.
+    """
+    given = list(masks)
+    places = tuple(range(len(given)))
+    return _placed(tuple(given), places, places)
+
+
+def grid(cells: Sequence[Sequence[Mask | None]]) -> Mask:
+    """A mask made of quadrants: `grid([[a, b], [c, None]])`, where None is all blocked.
+
+    Args:
+        cells: rows of masks; those of a row have as many queries, those of a column as many keys.
+
+    Raises:
+        ConfigError: the rows are of unequal length, a row or a column is all None, or the sizes do not fit.
+    """
+    rows = list(cells) if isinstance(cells, (list, tuple)) else []
+    if not rows or not all(isinstance(row, (list, tuple)) and row for row in rows):
+        raise ConfigError(f"grid takes rows of masks, such as [[a, b], [c, None]], got {shown(cells)}")
+    if len({len(row) for row in rows}) > 1:
+        raise ConfigError(f"the rows of a grid must be of equal length, got {[len(row) for row in rows]} cells")
+    for word, lines in (("row", rows), ("column", list(zip(*rows, strict=True)))):
+        for i, line in enumerate(lines):
+            if all(cell is None for cell in line):
+                raise ConfigError(
+                    f"{word} {i} of the grid is all None, which says no length; leave it out, or give a mask"
+                )
+    found = [(cell, r, c) for r, row in enumerate(rows) for c, cell in enumerate(row) if cell is not None]
+    parts, at_row, at_column = zip(*found, strict=True)
+    return _placed(parts, at_row, at_column)
+
+
+def _placed(parts: tuple[Mask, ...], rows: tuple[int, ...], columns: tuple[int, ...]) -> Mask:
+    if not parts:
+        raise ConfigError("direct_sum needs at least one mask, got none")
+    for part in parts:
+        if not isinstance(part, AttentionMask):
+            raise ConfigError(f"masks that lie beside each other must be of queries and keys, got {shown(part)}")
+    heights: dict[int, int] = {}
+    widths: dict[int, int] = {}
+    for part, row, column in zip(parts, rows, columns, strict=True):
+        queries, keys = part.shape[-2:]
+        for axis, known, place, size in (("query", heights, row, queries), ("key", widths, column, keys)):
+            if known.setdefault(place, size) != size:
+                line = "row" if axis == "query" else "column"
+                raise ConfigError(
+                    f"{line} {place} of the grid has {known[place]} and {size} along the axis {axis!r}: {part!r}"
+                )
+    dtypes = {part.array_dtype for part in parts}
+    plain = tuple(part.astype("bool") for part in parts)
+    found = Placed(plain, rows, columns, *(tuple(d[i] for i in range(len(d))) for d in (heights, widths)))
+    _ = found.sizes
+    return found.astype(dtypes.pop()) if len(dtypes) == 1 else found
+
+
+def replaced(parts: list[Mask], rows: Any, columns: Any) -> Mask:
+    """A grid from its saved form."""
+    for word, places in (("rows", rows), ("columns", columns)):
+        good = isinstance(places, (list, tuple)) and all(isinstance(i, int) and i >= 0 for i in places)
+        if not good or len(places) != len(parts) or set(places) != set(range(max(places) + 1)):
+            raise ConfigError(
+                f"{word!r} must say for each mask of the grid where it stands, from 0, got {shown(places)}"
+            )
+    if len(set(zip(rows, columns, strict=True))) < len(parts):
+        raise ConfigError(f"two masks stand in one cell of the grid, got rows {rows} and columns {columns}")
+    return _placed(tuple(parts), tuple(rows), tuple(columns))
