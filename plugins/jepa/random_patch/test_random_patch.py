@@ -1,11 +1,14 @@
 """Random patches: the contract, and the facts."""
 
+import itertools
+
 import numpy as np
 import pytest
 from maskkit_jepa_random_patch import RandomPatch
 import maskkit
 from maskkit import ConfigError
 from maskkit_jepa.testing import check_strategy
+from maskkit_jepa.transformers_vision import vit_mae_noise
 
 
 def test_contract():
@@ -35,6 +38,25 @@ def test_all_sets_of_patches_are_equally_likely():
     assert ((counts - 2000) ** 2 / 2000).sum() < 14 + 5 * np.sqrt(28)
 
 
+def test_the_count_is_that_of_maes_code():
+    """n - int(n (1 - ratio)) in binary floating point, for grids of 2 to 400 patches and ratios in steps of 0.05."""
+    for n, ratio in itertools.product(range(2, 401), (k / 20 for k in range(1, 20))):
+        expected = n - int(n * (1 - ratio))
+        if expected < n:
+            assert maskkit.config("random_patch", input_size=(16, 16 * n), ratio=ratio).count() == expected
+        else:
+            with pytest.raises(ConfigError, match=f"which masks {n}; .* is the nearest that does"):
+                maskkit.config("random_patch", input_size=(16, 16 * n), ratio=ratio)
+
+
+def test_as_many_are_kept_as_vitmae_keeps():
+    """Of 7 x 7 patches at 0.6: 19, where the nearest number would be 20; nothing is trimmed for the model."""
+    masks = maskkit.create("random_patch", input_size=112, ratio=0.6, seed=0).sample(range(3))
+    assert masks.numpy().context.sum(axis=1).tolist() == [19] * 3
+    kept = vit_mae_noise(masks, mask_ratio=0.6).argsort(dim=1)[:, :19]
+    assert masks.context.gather(1, kept).all()
+
+
 def test_restore_leads_back():
     """Kept tokens and mask tokens, put one after the other, are the grid again."""
     drawn = maskkit.create("random_patch", seed=0).sample(range(4)).numpy()
@@ -50,8 +72,8 @@ def test_restore_leads_back():
     [
         (dict(ratio=0.0), "ratio must be between 0.0 and 1.0, and neither, got 0.0"),
         (dict(ratio=1.0), "ratio must be between 0.0 and 1.0, and neither, got 1.0"),
-        (dict(ratio=0.001), "ratio must leave and mask at least one of 196 tokens, got 0.001.*0.005102 is the nearest"),
-        (dict(ratio=0.999), "0.9949 is the nearest"),
+        (dict(ratio=0.999), "ratio must leave and mask at least one of 196 tokens, got 0.999.*0.9948 is the nearest"),
+        (dict(input_size=(32, 80), ratio=0.9), "got 0.9, which masks 10; 0.8999 is the nearest"),
         (dict(mask_ratoi=0.5), "unknown parameter 'mask_ratoi'; did you mean 'mask_ratio'"),
         (dict(input_size=200), "input_size must be divisible by patch_size 16, got 200"),
         (dict(input_size=16), "input_size must be larger than one patch of 16"),

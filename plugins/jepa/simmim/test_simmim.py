@@ -1,5 +1,7 @@
 """SimMIM: the contract, and the facts."""
 
+import itertools
+
 import numpy as np
 import pytest
 from maskkit_jepa_simmim import SimMim
@@ -25,6 +27,23 @@ def test_every_image_has_22_of_36_units_masked_whole():
     assert (units.all(axis=2) == units.any(axis=2)).all()
     assert set(units.all(axis=2).sum(axis=1).tolist()) == {22}
     assert (context ^ targets[:, 0]).all()
+
+
+def test_the_count_is_that_of_simmims_code():
+    """ceil(n ratio) in binary floating point, for 2 to 400 units and ratios in steps of 0.05."""
+    for n, ratio in itertools.product(range(2, 401), (k / 20 for k in range(1, 20))):
+        expected = int(np.ceil(n * ratio))
+        if expected < n:
+            assert maskkit.config("simmim", input_size=(32, 32 * n), ratio=ratio).count() == expected
+        else:
+            with pytest.raises(ConfigError, match=f"which masks {n}; .* is the nearest that does"):
+                maskkit.config("simmim", input_size=(32, 32 * n), ratio=ratio)
+
+
+def test_the_recipe_for_vit_masks_30_of_49_units():
+    """224 pixels in units of 32, ratio 0.6: the nearest number would be 29."""
+    strategy = maskkit.create("simmim", input_size=224, patch_size=16, unit_size=32, ratio=0.6, seed=0)
+    assert set(strategy.sample(range(20)).arrays[1].sum(axis=2).ravel().tolist()) == {30 * 4}
 
 
 def test_patches_of_a_rectangle_follow_their_units():
@@ -56,7 +75,7 @@ def test_simmims_spellings_load():
         (dict(patch_size=64), "unit_size must be divisible by patch_size=64, got 32 .64 is"),
         (dict(input_size=200), "input_size must be divisible by unit_size 32, got 200 .192 and 224 are"),
         (dict(input_size=32), "input_size must be larger than one patch of 32"),
-        (dict(ratio=0.01), "ratio must leave and mask at least one of 36 tokens, got 0.01"),
+        (dict(ratio=0.99), "ratio must leave and mask at least one of 36 tokens, got 0.99.*0.9722 is the nearest"),
         (dict(ratio=-0.5), "ratio must be between 0.0 and 1.0"),
     ],
 )

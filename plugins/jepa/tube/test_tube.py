@@ -1,5 +1,7 @@
 """Tubes: the contract, and the facts."""
 
+import itertools
+
 import numpy as np
 import pytest
 from maskkit_jepa_tube import Tube
@@ -27,6 +29,28 @@ def test_nine_tenths_of_every_frame_are_predicted():
     assert (context ^ targets[:, 0]).all()
 
 
+@pytest.mark.parametrize(
+    ("rounding", "formula"),
+    [("floor", lambda n, ratio: int(n * ratio)), ("ceil", lambda n, ratio: n - int(n * (1 - ratio)))],
+)
+def test_the_count_is_that_of_the_authors_code(rounding, formula):
+    """VideoMAE's and V-JEPA's, in binary floating point: 2 to 400 patches of a frame, ratios in steps of 0.05."""
+    for n, ratio in itertools.product(range(2, 401), (k / 20 for k in range(1, 20))):
+        params = dict(input_size=(16, 16 * n), ratio=ratio, rounding=rounding)
+        expected = formula(n, ratio)
+        if 0 < expected < n:
+            assert maskkit.config("tube", **params).count() == expected
+        else:
+            with pytest.raises(ConfigError, match=f"which masks {expected}; .* is the nearest that does"):
+                maskkit.config("tube", **params)
+
+
+@pytest.mark.parametrize(("rounding", "masked"), [("floor", 176), ("ceil", 177)])
+def test_of_196_patches_videomae_masks_176_and_v_jepa_177(rounding, masked):
+    targets = maskkit.create("tube", rounding=rounding, seed=0).sample(range(5)).arrays[1]
+    assert set(targets.reshape(5, 8, 196).sum(axis=2).ravel().tolist()) == {masked}
+
+
 def test_all_sets_of_patches_are_equally_likely():
     """2 of 2 x 3 patches: chi-square over the 15 sets, 30,000 clips."""
     strategy = maskkit.create("tube", num_frames=2, input_size=(32, 48), ratio=1 / 3, seed=0)
@@ -47,7 +71,9 @@ def test_tokens_are_tubelets():
     ("params", "words"),
     [
         (dict(ratio=1.0), "ratio must be between 0.0 and 1.0, and neither, got 1.0"),
-        (dict(ratio=0.999), "ratio must leave and mask at least one of 196 tokens.*0.9949 is the nearest"),
+        (dict(ratio=0.001), "ratio must leave and mask at least one of 196 tokens.*0.005103 is the nearest"),
+        (dict(ratio=0.999, rounding="ceil"), "ratio must leave and mask at least one of 196 tokens.*0.9948 is the"),
+        (dict(rounding="nearest"), "rounding must be one of 'floor', 'ceil', got 'nearest'"),
         (dict(num_frames=3), r"num_frames must be divisible by tubelet_size 2, got 3 \(2 and 4 are\)"),
         (dict(input_size=100), r"input_size must be divisible by patch_size 16, got 100 \(96 and 112 are\)"),
         (dict(input_size=16), "input_size must be larger than one patch of 16, got 16"),

@@ -11,8 +11,8 @@ from maskkit_jepa import ImageStrategy, exact_count, open_ratio, possible
 class RandomPatch(ImageStrategy):
     """A share of the patches is predicted from the others, as in masked autoencoders.
 
-    Every image has exactly the same number of targets, each set of that many patches equally likely: the share of the
-    patches rounded to the nearest number.
+    Every image has exactly the same number of targets, each set of that many patches equally likely. The patches that
+    are kept are rounded down, `int(n * (1 - ratio))` of n as in MAE's code; all others are predicted.
 
     Source: He et al. 2022 (MAE), arXiv:2111.06377, section 3, "Masking", and section 4.1 for the ratio.
 
@@ -31,7 +31,7 @@ class RandomPatch(ImageStrategy):
     def count(self) -> int:
         """The patches that are predicted."""
         height, width = self.grid
-        return exact_count(self.ratio, height * width)
+        return exact_count(self.ratio, height * width, rounding="keep_floor")
 
 
 @hookimpl

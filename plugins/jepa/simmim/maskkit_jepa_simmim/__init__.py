@@ -12,7 +12,7 @@ class SimMim(ImageStrategy):
     """A share of square units, larger than the model's patches, is predicted from the others.
 
     Every image has exactly the same number of masked units, each set of that many equally likely: the share of the
-    units rounded to the nearest number. A patch is masked if its unit is.
+    units rounded up, `ceil(units * ratio)` as in SimMIM's code. A patch is masked if its unit is.
 
     Source: Xie et al. 2022 (SimMIM), arXiv:2111.09886, section 3.2, "patch-aligned random masking"; for ViT, which has
     patches of 16 pixels, patch_size=16.
@@ -47,7 +47,7 @@ class SimMim(ImageStrategy):
     def count(self) -> int:
         """The units that are predicted."""
         height, width = self.units
-        return exact_count(self.ratio, height * width)
+        return exact_count(self.ratio, height * width, rounding="ceil")
 
 
 @hookimpl
