@@ -15,8 +15,8 @@ class VideoMask(Settings):
     Attributes:
         label: the name under which the mask is given out.
         num_blocks: how many blocks there are; they may overlap.
-        spatial_scale: area of a block, as a share of a frame.
-        temporal_scale: length of a block, as a share of the clip.
+        spatial_scale: area of a block, as a share of a frame; rounded to the nearest number of patches.
+        temporal_scale: length of a block, as a share of the clip; rounded to the nearest number of slots.
         aspect_ratio_range: height / width of a block, as in V-JEPA's code.
         max_temporal_keep: share of the clip, from its beginning, that the context may see; the rest is predicted.
         max_keep: tokens of the context at most, others are left out at random; None for all.

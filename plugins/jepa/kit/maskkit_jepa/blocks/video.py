@@ -35,9 +35,11 @@ _SIZE_COLUMNS = 2
 class VideoRequest:
     """What the blocks of a clip are asked for, checked to be possible.
 
-    A scale s, an aspect a and a share of the time are drawn uniformly from their ranges. On T slots of H x W patches a
-    block has `round(sqrt(s * H * W * a))` rows and `round(sqrt(s * H * W / a))` columns, cut to the grid, and that
-    share of the slots, rounded, one at least. V-JEPA's law, but that it rounds the area and the slots down.
+    A scale s, an aspect a and a share of the time are drawn uniformly from their ranges. On T slots of H x W patches
+    the area A is `s * H * W` rounded to the nearest number; a block has `round(sqrt(A * a))` rows and
+    `round(sqrt(A / a))` columns, cut to the grid, and that share of the slots, rounded to the nearest number; all of
+    them one at least.
+    V-JEPA's law, but that it rounds the area and the slots down.
 
     Attributes:
         grid: (T, H, W).
@@ -101,11 +103,16 @@ class VideoRequest:
     def _rectangles(self, scale: float) -> list[tuple[int, int]]:
         """Height and width for this scale and every aspect. Both are monotone in the scale for each aspect."""
         _, H, W = self.grid
-        area = scale * H * W
+        area = whole_area(scale, H * W)
         low, high = self.aspect
         jumps = [(k + 0.5) ** 2 / area for k in range(H + 1)] + [area / (k + 0.5) ** 2 for k in range(W + 1)]
         ends = sorted({low, high, *(jump for jump in jumps if low < jump < high)})
         return [rectangle(area, a, (H, W)) for a in (low, high, *((a + b) / 2 for a, b in pairwise(ends)))]
+
+
+def whole_area(scale: Any, patches: int) -> Any:
+    """The area of blocks of these scales, in whole patches: the nearest number, a half up, one at least."""
+    return np.maximum(np.floor(scale * patches + 0.5), 1)
 
 
 def rectangle(area: float, aspect: float, frame: tuple[int, int]) -> tuple[int, int]:
@@ -161,14 +168,15 @@ class VideoBlocks:
         """Slots, height and width of the blocks of each sample, whole numbers: (3, B)."""
         asked = self.request
         ranges = asked.temporal_scale, asked.spatial_scale, asked.aspect
-        share, area, aspect = (
+        share, scale, aspect = (
             low if low == high else low + (high - low) * chance
             for (low, high), chance in zip(ranges, coarse(keys, 0, 3), strict=True)
         )
         sizes = np.empty((3, len(keys)))
         sizes[0] = share * asked.grid[0]
-        sizes[1] = np.sqrt(area * self._patches * aspect)
-        sizes[2] = area * self._patches / sizes[1]
+        area = whole_area(scale, self._patches)
+        sizes[1] = np.sqrt(area * aspect)
+        sizes[2] = area / sizes[1]
         np.rint(sizes, out=sizes)
         np.maximum(sizes, 1, out=sizes)
         np.minimum(sizes, self._most, out=sizes)

@@ -6,6 +6,7 @@ drawn and rounded, blocks are set down on the grid one by one, and if they leave
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from maskkit_jepa.blocks.video import VideoRequest, rectangle
 def video_sample(generator: torch.Generator, asked: VideoRequest) -> tuple[Any, Any]:
     """Context and targets of a sample: Torch booleans (T, H, W) each."""
     T, H, W = asked.grid
-    area = _between(generator, asked.spatial_scale) * H * W
+    area = max(math.floor(_between(generator, asked.spatial_scale) * H * W + 0.5), 1)
     h, w = rectangle(area, _between(generator, asked.aspect), (H, W))
     t = min(max(round(_between(generator, asked.temporal_scale) * T), 1), T)
     for _ in range(asked.max_attempts):
