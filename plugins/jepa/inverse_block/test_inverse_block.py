@@ -1,5 +1,6 @@
 """Inverse blocks: the contract, and the facts."""
 
+import itertools
 import random
 
 import numpy as np
@@ -65,6 +66,16 @@ def test_the_law_is_that_of_the_plain_loop(params):
     }.items():
         z[name] = wilson_hilferty(figure(ours), figure(loops))
     assert max(map(abs, z.values())) < 4.5, z
+
+
+def test_counts_are_those_of_data2vecs_code():
+    """Kept patches and blocks, in binary floating point: grids of 2 to 20 x 20, ratios in steps of 0.05."""
+    for side, ratio, size in itertools.product(range(2, 21), (k / 20 for k in range(1, 20)), (1, 2, 3)):
+        n = side * side
+        kept, blocks = int(n * (1 - ratio)), int(n * ((1 - ratio + 0.07) / size**2))
+        if kept >= size * size and size <= side:
+            config = maskkit.config("inverse_block", input_size=16 * side, ratio=ratio, block_size=size)
+            assert (config.kept(), config.blocks()) == (kept, max(blocks, 1))
 
 
 def test_views_are_independent_masks():

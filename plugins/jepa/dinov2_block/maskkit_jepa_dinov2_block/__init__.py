@@ -14,7 +14,8 @@ class Dinov2Block(ImageStrategy):
     Whether an image is masked and how much of it are read off one number, which is spread evenly over any run of
     consecutive samples: of n of them, `n * image_share` are masked, give or take a few, and their ratios fill the range
     evenly. So the masked share of a batch hardly varies, as in DINOv2, and still each sample's masks are its own. A
-    masked image has exactly its number of patches masked; the others have no target, and the whole grid as context.
+    masked image has exactly its share of the patches masked, rounded down as in DINOv2's code; the others have no
+    target, and the whole grid as context.
 
     Source: Oquab et al. 2023 (DINOv2), arXiv:2304.07193, sections 4 and 5, and the settings of its recipes; blocks as
     in Bao et al. 2022 (BEiT), arXiv:2106.08254, algorithm 1.
@@ -64,7 +65,7 @@ class Dinov2Block(ImageStrategy):
     def counts(self) -> tuple[int, int]:
         """The fewest and the most patches that are masked in an image that is masked at all."""
         low, high = self.ratio
-        return exact_count(low, self.tokens), exact_count(high, self.tokens)
+        return exact_count(low, self.tokens, rounding="floor"), exact_count(high, self.tokens, rounding="floor")
 
     def blocks(self) -> BlockWise:
         """What is drawn, known to be possible."""

@@ -37,5 +37,5 @@ class Dinov2BlockSampler(Sampler):
     def _counts(self, spread: Any) -> Any:
         """The masked patches of each image, by its number in [0, 1)."""
         low, high = self.ratio
-        counts = np.floor((low + (high - low) * spread / self.image_share) * self.tokens + 0.5).astype(np.int64)
+        counts = ((low + (high - low) * spread / self.image_share) * self.tokens).astype(np.int64)  # rounded down
         return np.where(spread < self.image_share, counts, 0)

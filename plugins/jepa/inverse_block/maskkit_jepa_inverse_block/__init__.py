@@ -12,8 +12,8 @@ class InverseBlock(ImageStrategy):
     """Square blocks at random places are kept, as many as the share that is kept takes; the rest is predicted.
 
     Blocks may overlap and are cut at the rim. What they miss of the number that is kept is added at random, what they
-    have too many is taken away at random: every image keeps exactly the same number of patches, the share rounded to
-    the nearest number.
+    have too many is taken away at random: every image keeps exactly the same number of patches, `int(n * (1 - ratio))`
+    of n as in data2vec's code.
 
     Source: Baevski et al. 2022 (data2vec 2.0), arXiv:2212.07525, section 3.3, "inverse block masking"; the settings are
     those of its base model for images, which draws 16 masks of an image (num_views=16).
@@ -58,13 +58,12 @@ class InverseBlock(ImageStrategy):
     def kept(self) -> int:
         """The patches that are kept."""
         height, width = self.grid
-        return height * width - exact_count(self.ratio, height * width)
+        return height * width - exact_count(self.ratio, height * width, rounding="keep_floor")
 
     def blocks(self) -> int:
-        """The blocks that are set down."""
+        """The blocks that are set down: what data2vec's code draws, and one at least."""
         height, width = self.grid
-        area = height * width * (1 - self.ratio + self.adjust)
-        return max(1, int(area / self.block_size**2 + 1e-9))
+        return max(1, int(height * width * ((1 - self.ratio + self.adjust) / self.block_size**2)))
 
 
 @hookimpl
