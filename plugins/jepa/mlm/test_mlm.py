@@ -177,7 +177,7 @@ def test_wrong_texts_are_refused(given, words):
     [
         (dict(seq_len=1), "seq_len must be at least 2, got 1"),
         (dict(ratio=0), "ratio must be between 0.0 and 1.0, and neither"),
-        (dict(unit="word"), "unit must be one of 'token', 'span', got 'word'"),
+        (dict(unit="words"), "unit must be one of 'token', 'span', 'word', got 'words'; did you mean 'word'"),
         (dict(mask_share=0.9, random_share=0.2), "mask_share and random_share must be 1 or less together"),
         (dict(max_span=0), "max_span must be positive"),
         (dict(span_probability=1), "span_probability must be between 0.0 and 1.0, and neither"),

@@ -31,6 +31,9 @@ class CurriculumSampler(Sampler):
             raise ConfigError("a curriculum draws by the step of the training: sample(ids, epoch, step=...)")
         return self.sampler_at(step).draw(keys, step, **given)
 
+    def as_array(self, name: str, values: Any) -> Any:
+        return self.sampler_at(0).as_array(name, values)
+
     # -- what holds at every step ---------------------------------------------------------------------------------
 
     @cached_property

@@ -71,6 +71,13 @@ class Sampler:
         """
         raise NotImplementedError(f"{type(self).__name__} must define draw(keys, step)")
 
+    def as_array(self, name: str, values: Any) -> Array:
+        """What a caller handed over by this name, of any library and device, as a NumPy array with a row a sample.
+
+        For strategies that take more than arrays, such as lists of unequal lengths.
+        """
+        return fetched(values)
+
     # -- drawing --------------------------------------------------------------------------------------------------
 
     def sample(self, ids: Any, epoch: int = 0, step: int | None = None, **given: Any) -> Any:
@@ -97,7 +104,7 @@ class Sampler:
         if name not in self.takes:
             takes = " and ".join(self.takes) or "nothing besides"
             raise ConfigError(f"{self.config.name} takes {takes}, got {name!r}{did_you_mean(name, self.takes)}")
-        rows = fetched(values)
+        rows = self.as_array(name, values)
         if not rows.ndim or len(rows) != size:
             raise ConfigError(f"{name} must have a row for each of the {size} samples, got shape {rows.shape}")
         return rows

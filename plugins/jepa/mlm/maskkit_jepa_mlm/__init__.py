@@ -23,13 +23,18 @@ class Mlm(SeededStrategy):
     least; the context is everything else that is no padding. What becomes of a predicted token is drawn for each token,
     or for each span.
 
+    Words are given with each call: `strategy(batch_size, word_ids=...)`, (B, N) integers, -1 for tokens of no word, or
+    for each text the list that `word_ids()` of a fast tokenizer gives. A word is a run of tokens with one id, and is
+    predicted whole or not at all; so the number of tokens is the one nearest to the share that words can add up to.
+
     Source: Devlin et al. 2019 (BERT), arXiv:1810.04805, section 3.1 and appendix A.1; spans: Joshi et al. 2020
-    (SpanBERT), arXiv:1907.10529, section 3.1.
+    (SpanBERT), arXiv:1907.10529, section 3.1; words: "whole word masking" of BERT's code.
 
     Attributes:
         seq_len: tokens of a text, padding included.
         ratio: share of the tokens that is predicted.
-        unit: "token", every set of so many tokens equally likely; "span", runs of tokens.
+        unit: "token", every set of so many tokens equally likely; "span", runs of tokens; "word", whole words, taken in
+            random order.
         span_probability: of "span": the length of a span has a geometric law with this parameter, so that shorter ones
             are likelier.
         max_span: of "span": the longest span, in tokens.
@@ -43,12 +48,13 @@ class Mlm(SeededStrategy):
         dict(seq_len=64, seed=1),
         dict(seq_len=40, unit="span", vocab_size=1000, seed=2),
         dict(seq_len=30, unit="span", ratio=0.8, mask_share=1.0, random_share=0.0, seed=3),
+        dict(seq_len=48, unit="word", seed=4),
     )
     sampler_class = "maskkit_jepa_mlm._sampler:MlmSampler"
 
     seq_len: int = field(default=512, validator=_texts)
     ratio: float = field(default=0.15, validator=open_ratio)
-    unit: str = field(default="token", validator=one_of("token", "span"))
+    unit: str = field(default="token", validator=one_of("token", "span", "word"))
     span_probability: float = field(default=0.2, validator=open_ratio)
     max_span: int = field(default=10, validator=positive)
     mask_share: float = field(default=0.8, validator=probability)

@@ -8,6 +8,7 @@ from maskkit_jepa import MaskBatch, Sampler, choose, fork, integers, uniform
 
 from . import Mlm
 from ._runs import span_numbers
+from ._words import check_given, choose_words, in_whole_words, word_array, word_numbers
 
 _FORK_CHOICE, _FORK_FATE, _FORK_IDS = range(3)
 
@@ -16,7 +17,7 @@ class MlmSampler(Sampler):
     """Draws context (B, N) and targets (B, 1, N), and what becomes of each target: `mask`, `random`, `keep`."""
 
     config_class = Mlm
-    takes = ("lengths", "attention_mask", "special_tokens_mask")
+    takes = ("lengths", "attention_mask", "special_tokens_mask", "word_ids")
 
     def prepare(self) -> None:
         self.least_context = self.least_target = 1
@@ -28,13 +29,20 @@ class MlmSampler(Sampler):
         lengths: Any = None,
         attention_mask: Any = None,
         special_tokens_mask: Any = None,
+        word_ids: Any = None,
     ) -> MaskBatch:
         real = self._real(len(keys), lengths, attention_mask)
         open_to = (
             real if special_tokens_mask is None else real & ~self._flags("special_tokens_mask", special_tokens_mask)
         )
+        words = self._words(real, word_ids)
+        if words is not None:
+            open_to = in_whole_words(words, open_to)
         count = self._count(real, open_to)
-        if self.unit == "span":
+        if words is not None:
+            most = np.minimum(open_to.sum(axis=1), real.sum(axis=1) - 1)
+            targets, drawn_for = choose_words(fork(keys, _FORK_CHOICE), words, open_to, count, most), None
+        elif self.unit == "span":
             law = np.cumsum(self.span_probability * (1 - self.span_probability) ** np.arange(self.max_span))
             spans = span_numbers(fork(keys, _FORK_CHOICE), count, open_to, law / law[-1])
             targets, drawn_for = spans >= 0, np.maximum(spans, 0)
@@ -48,6 +56,30 @@ class MlmSampler(Sampler):
             sample_keys=keys,
             extra=self._fates(keys, targets, drawn_for),
         )
+
+    def as_array(self, name: str, values: Any) -> Any:
+        """Word ids may be lists with None, as `word_ids()` of tokenizers gives them."""
+        return word_array(values, self.seq_len) if name == "word_ids" else super().as_array(name, values)
+
+    def example(self, size: int) -> dict[str, Any]:
+        """Words of one and two tokens in turn, where words are needed."""
+        if self.unit != "word":
+            return {}
+        return {"word_ids": np.tile((2 * np.arange(self.seq_len) + 1) // 3, (size, 1))}
+
+    def _words(self, real: Any, word_ids: Any) -> Any:
+        """The numbers of the words that tokens are in: (B, N); None for other units."""
+        if (self.unit == "word") != (word_ids is not None):
+            raise ConfigError(
+                "mlm with unit='word' needs word_ids with each call, the list of word_ids() of a fast tokenizer for "
+                "each text: strategy(batch_size, word_ids=...)"
+                if self.unit == "word"
+                else f"word_ids are for unit='word', and this is unit={self.unit!r}; leave them out or use that unit"
+            )
+        if word_ids is None:
+            return None
+        check_given(word_ids, real)
+        return word_numbers(np.where(real, word_ids, -1))
 
     def _fates(self, keys: Any, targets: Any, spans: Any) -> dict[str, Any]:
         """What becomes of each target; all of a span share it."""

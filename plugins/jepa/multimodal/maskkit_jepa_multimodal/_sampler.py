@@ -29,6 +29,11 @@ class MultimodalSampler(Sampler):
             found.update({f"{name}_{group}".rstrip("_"): batch for group, batch in groups.items()})
         return found
 
+    def as_array(self, name: str, values: Any) -> Any:
+        """As the part reads it whose name comes first."""
+        part, _, taken = name.partition("_")
+        return self.samplers[part].as_array(taken, values)
+
     def example(self, size: int) -> dict[str, Any]:
         """What the parts must be given."""
         return {
