@@ -241,7 +241,7 @@ def test_wrong_words_are_refused(given, words_of_error):
 
 @pytest.mark.parametrize("unit", ["token", "span"])
 def test_words_are_refused_where_the_unit_is_another(unit):
-    with pytest.raises(ConfigError, match=f"word_ids are for unit='word', and this is unit='{unit}'"):
+    with pytest.raises(ConfigError, match=f"word_ids are for unit='word', got them with unit='{unit}'"):
         maskkit.create("mlm", seq_len=10, unit=unit)(2, word_ids=[TEN, TEN])
 
 

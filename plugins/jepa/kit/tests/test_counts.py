@@ -11,10 +11,9 @@ from maskkit_jepa.counts import ROUNDINGS
 
 
 def test_the_nearest_number_is_masked_a_half_up():
-    """Against exact fractions, where the share is no half but for the rounding of floats."""
+    """Against fractions that floats hold exactly, halves among them."""
     for tokens, k in itertools.product(range(2, 200), range(1, 64)):
-        exact = tokens * Fraction(k, 64)  # exact in binary, so that halves are
-        count = int(exact + Fraction(1, 2))
+        count = int(tokens * Fraction(k, 64) + Fraction(1, 2))
         if 0 < count < tokens:
             assert exact_count(k / 64, tokens) == count
 

@@ -69,15 +69,15 @@ class MlmSampler(Sampler):
 
     def _words(self, real: Any, word_ids: Any) -> Any:
         """The numbers of the words that tokens are in: (B, N); None for other units."""
-        if (self.unit == "word") != (word_ids is not None):
+        if self.unit != "word":
+            if word_ids is not None:
+                raise ConfigError(f"word_ids are for unit='word', got them with unit={self.unit!r}; leave them out")
+            return None
+        if word_ids is None:
             raise ConfigError(
                 "mlm with unit='word' needs word_ids with each call, the list of word_ids() of a fast tokenizer for "
                 "each text: strategy(batch_size, word_ids=...)"
-                if self.unit == "word"
-                else f"word_ids are for unit='word', and this is unit={self.unit!r}; leave them out or use that unit"
             )
-        if word_ids is None:
-            return None
         check_given(word_ids, real)
         return word_numbers(np.where(real, word_ids, -1))
 

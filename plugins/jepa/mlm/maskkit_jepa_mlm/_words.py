@@ -33,7 +33,7 @@ def word_array(values: Any, tokens: int) -> Array:
 
 def _row(number: int, ids: Any, tokens: int) -> Ints:
     """The ids of one text."""
-    found = np.asarray([NO_WORD if word is None else word for word in ids] if isinstance(ids, (list, tuple)) else ids)
+    found = fetched([NO_WORD if word is None else word for word in ids] if isinstance(ids, (list, tuple)) else ids)
     if found.ndim != 1 or len(found) > tokens or (len(found) and found.dtype.kind not in "iu"):
         raise ConfigError(
             f"word_ids[{number}] must be at most {tokens} integers, or None for tokens of no word, got {ids!r:.60}"

@@ -36,10 +36,9 @@ class VideoRequest:
     """What the blocks of a clip are asked for, checked to be possible.
 
     A scale s, an aspect a and a share of the time are drawn uniformly from their ranges. On T slots of H x W patches
-    the area A is `s * H * W` rounded to the nearest number; a block has `round(sqrt(A * a))` rows and
-    `round(sqrt(A / a))` columns, cut to the grid, and that share of the slots, rounded to the nearest number; all of
-    them one at least.
-    V-JEPA's law, but that it rounds the area and the slots down.
+    the area A is `s * H * W`, rounded; a block has `sqrt(A * a)` rows and `sqrt(A / a)` columns, rounded, and that
+    share of the slots, rounded: each to the nearest number, one at least, and cut to the grid. V-JEPA's law, but that
+    it rounds the area and the slots down.
 
     Attributes:
         grid: (T, H, W).
