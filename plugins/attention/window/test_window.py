@@ -1,5 +1,6 @@
 """Window: the contract, the oracle, and the facts."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -7,7 +8,7 @@ from maskkit_attention_multi_head import MultiHeadAttention
 from maskkit_attention_window import Window, WindowAttention
 from maskkit_attention_window._grid import Grid, relative_positions
 import maskkit
-from maskkit_keras.testing import check_attention, golden, output_kernel, stacked_bias, stacked_kernel
+from maskkit_keras.testing import check_attention, float64, golden, output_kernel, stacked_bias, stacked_kernel
 
 RANDOM = np.random.default_rng(0)
 MAP = RANDOM.normal(size=(2, 6, 9, 6)).astype("float32")
@@ -89,16 +90,12 @@ def test_a_map_is_its_windows_row_by_row():
 
 
 def sees(layer, shape, **options):
-    """Which pixels see which: booleans (H, W, H, W), by changing one after the other."""
-    height, width = shape
-    x = RANDOM.normal(size=(1, height, width, 6)).astype("float32")
-    before = numbers(layer(x, **options))
-    found = np.zeros((height, width, height, width), bool)
-    for row, column in np.ndindex(shape):
-        changed = x.copy()
-        changed[0, row, column] += 3
-        found[:, :, row, column] = np.abs(numbers(layer(changed, **options)) - before).max((0, -1)) > 1e-6
-    return found
+    """Which pixels see which: booleans (H, W, H, W), from a batch of maps in each of which one pixel is another."""
+    pixels = np.prod(shape)
+    x = np.broadcast_to(RANDOM.normal(size=(1, *shape, 6)).astype("float32"), (pixels, *shape, 6))
+    changed = np.where(np.eye(pixels).reshape(pixels, *shape, 1), x + 3, x).astype("float32")
+    gap = np.abs(numbers(layer(changed, **options)) - numbers(layer(x, **options))).max(-1)
+    return np.moveaxis(gap.reshape(*shape, *shape), (0, 1), (2, 3)) > 1e-6
 
 
 def test_a_pixel_sees_its_window_and_nothing_else():
@@ -106,24 +103,92 @@ def test_a_pixel_sees_its_window_and_nothing_else():
     np.testing.assert_array_equal(sees(stirred(window_size=(2, 3)), (4, 6)), number[..., None, None] == number)
 
 
-def test_a_shift_moves_the_windows_and_does_not_join_opposite_borders():
-    """Windows of 2 shifted by 1 cut a side of 4 into 1 + 2 + 1, and the two ones do not see each other."""
-    side = np.array([0, 1, 1, 2])
-    number = side[:, None] * 3 + side
-    found = sees(stirred(window_size=2, shift_size=1), (4, 4))
-    np.testing.assert_array_equal(found, number[..., None, None] == number)
+def groups(size, window, shift):
+    """Of an axis the number of the window that each place is in; after a shift by `s` windows begin at s - M, s, s + M.
+
+    An axis of one window is not shifted.
+    """
+    return (np.arange(size) + (window - shift if shift and size > window else 0)) // window
 
 
-def test_a_shifted_map_is_rolled_before_it_is_filled_up():
-    """As in timm: row 0 of 5, rolled around, stands before the padding, beside row 4."""
-    side = np.array([1, 0, 0, 0, 1])
-    number = side[:, None] * 2 + side
-    found = sees(stirred(window_size=3, shift_size=1), (5, 5))
-    np.testing.assert_array_equal(found, number[..., None, None] == number)
+def same_window(shape, window, shift):
+    """Booleans (H, W, H, W), without a roll."""
+    rows, columns = (groups(size, side, shift) for size, side in zip(shape, window, strict=True))
+    number = rows[:, None] * 100 + columns
+    return number[..., None, None] == number
+
+
+SHIFTED = [
+    ((4, 4), (2, 2), 1),
+    ((5, 5), (3, 3), 1),
+    ((7, 7), (4, 4), 2),
+    ((7, 8), (4, 4), 2),
+    ((6, 9), (3, 4), 2),
+    ((5, 11), (2, 5), 1),
+    ((9, 4), (4, 3), 2),
+    ((4, 4), (4, 4), 2),
+    ((3, 9), (4, 4), 3),
+    ((9, 3), (4, 4), 1),
+    ((2, 3), (4, 4), 2),
+    ((1, 7), (3, 3), 1),
+]
+"""(map, window, shift): whole windows, maps that must be padded, axes of one window."""
+
+
+@pytest.mark.parametrize(("shape", "window", "shift"), SHIFTED, ids=str)
+def test_a_shift_moves_the_windows_and_does_not_join_opposite_borders(shape, window, shift):
+    """Also where the map must be padded, and where an axis has but one window."""
+    found = sees(stirred(window_size=window, shift_size=shift, qk_scale=0.1), shape)
+    np.testing.assert_array_equal(found, same_window(shape, window, shift))
+
+
+def plain(x, layer):
+    """The layer in NumPy, float64: the map is filled up, and each pixel attends to those that share its window."""
+    (height, width), shift = layer.config.window, layer.shift_size
+    kernel, biases, output, table = (
+        numbers(w) for w in (layer.qkv_kernel, layer.qkv_biases, layer.output_kernel, layer.position_table)
+    )
+    batch, *size, channels = x.shape
+    filled = [-(-side // pixels) * pixels for side, pixels in zip(size, (height, width), strict=True)]
+    padded = np.zeros((batch, *filled, channels))
+    padded[:, : size[0], : size[1]] = x
+    query, key, value = np.moveaxis(np.einsum("bhwc,cpnd->bhwpnd", padded, kernel) + biases, 3, 0)
+    real = np.zeros(filled, bool)
+    real[: size[0], : size[1]] = True
+    rows, columns = (groups(side, pixels, shift) for side, pixels in zip(filled, (height, width), strict=True))
+    y = np.zeros_like(x)
+    for r, c in np.ndindex(*size):
+        see = (rows[:, None] == rows[r]) & (columns == columns[c]) & (real | (not layer.mask_padding))
+        down, right = (place - at for place, at in zip(np.nonzero(see), (r, c), strict=True))
+        scores = np.einsum("bnd,bknd->bnk", query[:, r, c] * query.shape[-1] ** -0.5, key[:, see])
+        scores += table[(height - 1 - down) * (2 * width - 1) + width - 1 - right].T
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        y[:, r, c] = np.einsum("bnk,bknd,nde->be", weights, value[:, see], output) + numbers(layer.output_bias)
+    return y
+
+
+@pytest.mark.parametrize("mask_padding", [True, False])
+@pytest.mark.parametrize(("shape", "window", "shift"), SHIFTED, ids=str)
+def test_is_the_formula_without_a_roll(shape, window, shift, mask_padding):
+    x = np.random.default_rng(1).normal(size=(2, *shape, 6))
+    with float64():
+        layer = stirred(window_size=window, shift_size=shift, mask_padding=mask_padding, dtype="float64")
+        np.testing.assert_allclose(numbers(layer(x)), plain(x, layer), rtol=0, atol=1e-12)
+
+
+def test_maps_of_unknown_size_are_shifted_alike():
+    """One model, maps of one window and of more."""
+    layer = stirred(window_size=4, shift_size=2)
+    pixels = keras.Input((None, None, 6))
+    model = keras.Model(pixels, layer(pixels))
+    for shape in ((3, 4), (7, 8), (4, 9)):
+        x = RANDOM.normal(size=(2, *shape, 6)).astype("float32")
+        np.testing.assert_allclose(numbers(model(x)), numbers(layer(x)), atol=1e-6)
 
 
 def test_regions_of_a_shifted_map():
-    """Zones [0, L - M), [L - M, L - s), [L - s, L) of rows and of columns, on the rolled and padded map."""
+    """Zones [0, L - M), [L - M, L - s), [L - s, L) of rows and of columns, on the padded and rolled map."""
     grid = Grid(5, 6, (3, 3), 1)
     zone = np.array([0, 0, 0, 1, 1, 2])
     expected = 3 * zone[:, None] + zone
@@ -147,8 +212,8 @@ def test_padding_may_take_part_as_in_timm():
 
 
 @pytest.mark.parametrize("mask_padding", [True, False])
-def test_a_mask_of_pixels_goes_with_the_roll_and_the_padding(mask_padding):
-    """Blocked pixels are seen by nobody, on a map that must be rolled and padded."""
+def test_a_mask_of_pixels_goes_with_the_padding_and_the_roll(mask_padding):
+    """Blocked pixels are seen by nobody, on a map that must be padded and rolled."""
     layer = stirred(window_size=3, shift_size=1, mask_padding=mask_padding)
     keep = RANDOM.random((1, 5, 4)) < 0.6
     found = sees(layer, (5, 4), attention_mask=keep)
@@ -202,7 +267,7 @@ def test_the_table_starts_narrow():
     table = numbers(layer.position_table)
     assert table.shape == (13 * 17, 16)
     assert table.std() == pytest.approx(0.02, rel=0.15)
-    assert np.abs(table).max() <= 0.0456
+    assert (np.abs(table) <= 0.0456).mean() > 0.999  # Keras' own, of 4 draws, lets about 4 of a million through
 
 
 def test_scores_are_scaled():

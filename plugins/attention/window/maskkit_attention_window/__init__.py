@@ -15,10 +15,10 @@ _sides = Rule(
 class Window(TrainableAttention):
     """Swin's attention: a pixel sees its own window, and each displacement of two pixels has a bias of its own.
 
-    Inputs of rank 4 are maps, (B, H, W, dim), of any size: the layer rolls them by `shift_size`, pads them with zeros
-    at the bottom and right, cuts them into windows and puts them together again. After a roll, pixels that were not
-    neighbours before do not see each other; but where a side must be padded, what was rolled in shares its region with
-    the last pixels before the padding, as in timm.
+    Inputs of rank 4 are maps, (B, H, W, dim), of any size: the layer pads them with zeros at the bottom and right,
+    rolls them by `shift_size`, cuts them into windows and puts them together again, in this order as Swin. After a
+    roll, pixels from opposite borders of the map do not see each other. An axis that is no longer than a window is not
+    rolled: there a shift would only cut the one window in two, where on longer axes it joins what windows part.
 
     Inputs of rank 3 are windows, (B * windows, N, dim), already cut, pixels row by row.
 
@@ -33,7 +33,8 @@ class Window(TrainableAttention):
         qk_scale: of the scores; None is `(dim / num_heads) ** -0.5`.
         proj_dropout_rate: share of the output dropped while training, 0 to 1.
         proj_bias: whether the output projection has a bias.
-        shift_size: how far maps are rolled up and left before they are cut; less than the sides of the window.
+        shift_size: how far maps are rolled up and left before they are cut, in axes of more than one window; less than
+            the sides of the window.
         mask_padding: whether pixels that were added to fill the last windows are blocked; timm and the original let
             them take part.
         seed: of the dropouts; None draws one.

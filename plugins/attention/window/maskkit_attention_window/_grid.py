@@ -6,13 +6,13 @@ from keras import ops
 
 
 class Grid(NamedTuple):
-    """A map, rolled by `shift` up and left, padded at the bottom and right, in windows row by row.
+    """A map, padded at the bottom and right, rolled by `shift` up and left, in windows row by row.
 
     Attributes:
         height: of the map.
         width: of the map.
         window: (height, width) of each window.
-        shift: in pixels.
+        shift: in pixels; an axis of one window is not rolled.
     """
 
     height: Any
@@ -32,16 +32,26 @@ class Grid(NamedTuple):
         return rows * height - self.height, columns * width - self.width
 
     @property
+    def shifts(self):
+        """How far the map is rolled up and left."""
+        return tuple(map(self._shift, self.counts))
+
+    def _shift(self, count):
+        if isinstance(count, int):
+            return self.shift if count > 1 else 0
+        return ops.where(ops.convert_to_tensor(count) > 1, self.shift, 0)  # known to the running graph alone
+
+    @property
     def padded(self):
         """Whether pixels may have been added; for sizes that are not known yet, yes."""
         return not all(isinstance(size, int) and size == 0 for size in self.padding)
 
     def cut(self, x):
         """(B, H, W, C) -> (B * windows, N, C)."""
-        if self.shift:
-            x = ops.roll(x, (-self.shift, -self.shift), axis=(1, 2))
         if self.padded:
             x = _with_zeros(x, *self.padding)
+        if self.shift:
+            x = ops.roll(x, tuple(-shift for shift in self.shifts), axis=(1, 2))
         batch, (rows, columns), (height, width), channels = ops.shape(x)[0], self.counts, self.window, x.shape[-1]
         x = ops.reshape(x, (batch, rows, height, columns, width, channels))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
@@ -53,8 +63,9 @@ class Grid(NamedTuple):
         x = ops.reshape(windows, (batch, rows, columns, height, width, channels))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
         x = ops.reshape(x, (batch, rows * height, columns * width, channels))
-        x = x[:, : self.height, : self.width]
-        return ops.roll(x, (self.shift, self.shift), axis=(1, 2)) if self.shift else x
+        if self.shift:
+            x = ops.roll(x, self.shifts, axis=(1, 2))
+        return x[:, : self.height, : self.width]
 
     def allowed(self, keep, rows, mask_padding):
         """Booleans that broadcast to (B * windows, heads, N, N), or None for all.
@@ -81,9 +92,9 @@ class Grid(NamedTuple):
     def regions(self):
         """Numbers (windows, N); pixels of a window that were not neighbours before the roll have different ones."""
         zones = []
-        for count, size in zip(self.counts, self.window, strict=True):
+        for count, size, shift in zip(self.counts, self.window, self.shifts, strict=True):
             place = ops.arange(count * size, dtype="int32")
-            inside, rolled = place >= (count - 1) * size, place >= count * size - self.shift
+            inside, rolled = place >= (count - 1) * size, place >= count * size - shift
             zones.append(ops.cast(inside, "int32") + ops.cast(rolled, "int32"))
         regions = 3 * zones[0][:, None] + zones[1]
         return Grid(*ops.shape(regions), self.window, 0).cut(regions[None, :, :, None])[:, :, 0]
