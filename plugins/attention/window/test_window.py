@@ -334,7 +334,9 @@ def test_windows_that_are_already_cut_cannot_be_shifted():
     [
         (MAP, (2, 9, 6), r"\(batch, 6, 9\) or \(batch, 54\)"),
         (WINDOWS, (6, 3), "3 keys"),
-        (WINDOWS, (4, 5, 5), "5 keys"),
+        (WINDOWS, (3, 5, 5), "5 keys"),
+        (WINDOWS, (4, 4, 4), "must have as many entries as a map has windows, .* divide the 6 windows .*, got 4"),
+        (WINDOWS, (3, 3, 4, 4), "3 heads of the mask against 2"),
     ],
 )
 def test_masks_of_another_size_are_refused(x, shape, text):

@@ -138,8 +138,9 @@ class AdaptiveMultiHeadAttention(AttentionLayer):
 
     def _allowed(self, attention_mask, carried, causal, query, queries, keys):
         """The masks, for every place of the axes that go along with the batch."""
-        allowed = allowed_pairs(attention_mask, carried[0], causal, queries=queries, keys=keys)
-        allowed = allowed & allowed_pairs(key_mask=carried[1], queries=queries, keys=keys)
+        sizes = dict(batch=query.shape[0], heads=self.num_heads, queries=queries, keys=keys)
+        allowed = allowed_pairs(attention_mask, carried[0], causal, **sizes)
+        allowed = allowed & allowed_pairs(key_mask=carried[1], **sizes)
         apart, sizes = self._order(query)[0][1:], ops.shape(query)
         if not apart or allowed.pairs is None or allowed.pairs.shape[0] == 1:
             return allowed

@@ -53,7 +53,8 @@ class AnchorAttention(AttentionLayer):
         query, kv = self._query(inputs, anchors), project(inputs[:, :anchors], self.kv_kernel, self.kv_bias)
         key, value = kv[:, :, 0], kv[:, :, 1]
         tokens = inputs.shape[1]
-        allowed = allowed_pairs(attention_mask, mask, queries=tokens, keys=tokens)
+        sizes = dict(batch=inputs.shape[0], heads=self.num_heads, queries=tokens, keys=tokens)
+        allowed = allowed_pairs(attention_mask, mask, **sizes)
         if allowed.pairs is not None:
             allowed = Allowed(allowed.pairs[..., :anchors])
         context, weights = self.attend(query, key, value, allowed, training=training, weights=return_attention_scores)

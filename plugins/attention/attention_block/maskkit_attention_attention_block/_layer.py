@@ -2,7 +2,15 @@
 
 import keras
 from keras import ops
-from maskkit_keras import AttentionLayer, LayerNormalization, allowed_pixels, boolean, project
+from maskkit_keras import (
+    AttentionLayer,
+    LayerNormalization,
+    allowed_pixels,
+    boolean,
+    is_of_pixels,
+    project,
+    scores_mask,
+)
 
 from . import AttentionBlockConfig
 
@@ -54,7 +62,8 @@ class AttentionBlock(AttentionLayer):
         Args:
             inputs: (B, H, W, dim).
             attention_mask: a mask value, or an array in which non-zero means allowed: pixels, (B, H, W) or (B, H * W),
-                or queries and keys, (B, H * W, H * W); batch may be 1.
+                or queries and keys, (B, H * W, H * W) or (B, num_heads, H * W, H * W); batch and heads may be 1. Three
+                axes are the pixels' if they have the map's size.
             training: whether dropout acts.
             mask: the mask that Keras carries along, (B, H, W).
         """
@@ -66,20 +75,17 @@ class AttentionBlock(AttentionLayer):
         return self.mlp_norm(x + self._mlp(x, training))
 
     def _allowed(self, inputs, attention_mask, mask):
-        """Booleans (B, H * W), or of pairs (B, H * W, H * W), or None for all.
-
-        Three axes mean a map if they are the map's, for the two ways differ on all maps but those of one pixel.
-        """
+        """Booleans (B, H * W), or of pairs (B, heads, H * W, H * W), or None for all."""
         size = tuple(ops.shape(inputs)[1:3])
         pairs = None
         if attention_mask is not None and self.config.inner != "window":
             attention_mask = boolean(attention_mask)
-            if len(attention_mask.shape) == 3 and tuple(ops.shape(attention_mask)[1:]) != size:
-                pairs, attention_mask = attention_mask, None
-        keep = allowed_pixels(attention_mask, mask, size=size)
+            if not is_of_pixels(attention_mask, size):
+                pairs, attention_mask = scores_mask(attention_mask), None
+        keep = allowed_pixels(attention_mask, mask, size=size, batch=ops.shape(inputs)[0])
         if pairs is None or keep is None:
             return keep if pairs is None else pairs
-        return ops.logical_and(pairs, keep[:, None, :])
+        return ops.logical_and(pairs, scores_mask(keep))
 
     def _attend(self, x, allowed, training):
         batch, height, width, dim = ops.shape(x)

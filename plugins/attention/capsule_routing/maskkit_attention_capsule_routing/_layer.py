@@ -73,7 +73,8 @@ class CapsuleRoutingSelfAttention(AttentionLayer):
         value = project(inputs, self.value_kernel, self.value_bias)
         scores = widen(ops.einsum("bqhd,bshd->bhqs", query * query.shape[-1] ** -0.5, key))
         tokens = inputs.shape[1]
-        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=tokens, keys=tokens)
+        sizes = dict(batch=inputs.shape[0], heads=self.num_heads, queries=tokens, keys=tokens)
+        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, **sizes)
         allowed = allowed.dense(*ops.shape(scores)[2:])
         scores = self._refine(scores, allowed, token_mask(attention_mask, mask))
         weights = ops.cast(masked_softmax(scores, allowed), value.dtype)

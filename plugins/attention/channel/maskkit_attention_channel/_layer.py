@@ -48,7 +48,7 @@ def pooled(inputs, mask=None):
     if mask is None:
         means, most = mean(pixels, axis=1), ops.amax(pixels, axis=1)
     else:
-        keep = pixel_mask(mask, "mask", (height, width))[:, :, None]
+        keep = pixel_mask(mask, "mask", (height, width), batch=batch)[:, :, None]
         count = ops.sum(ops.cast(keep, pixels.dtype), axis=1)
         means = ops.sum(ops.where(keep, pixels, 0), axis=1) / ops.where(count > 0, count, 1)
         most = ops.where(count > 0, ops.amax(ops.where(keep, pixels, -float("inf")), axis=1), 0)

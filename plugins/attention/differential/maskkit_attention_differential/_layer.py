@@ -63,7 +63,9 @@ class DifferentialMultiHeadAttention(AttentionLayer):
         query = project(inputs, self.query_kernel, self.query_bias)
         key = project(inputs, self.key_kernel, self.key_bias)
         value = project(inputs, self.value_kernel, self.value_bias)
-        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=inputs.shape[1], keys=inputs.shape[1])
+        batch, tokens = inputs.shape[:2]
+        sizes = dict(batch=batch, heads=self.num_heads, queries=tokens, keys=tokens)
+        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, **sizes)
         options = dict(training=training, weights=return_attention_scores)
         first, first_map = self.attend(query[:, :, 0], key[:, :, 0], value, allowed, **options)
         second, second_map = self.attend(query[:, :, 1], key[:, :, 1], value, allowed, **options)

@@ -55,7 +55,8 @@ class GroupedQueryAttention(AttentionLayer):
         if turned := 2 * int(query.shape[-1] * self.rope_percentage / 2):
             angles = rotary_angles(ops.shape(inputs)[1], turned, self.rope_theta, position_offset, query.dtype)
             query, key = turn(query, *angles), turn(key, *angles)
-        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=tokens, keys=tokens)
+        sizes = dict(batch=inputs.shape[0], heads=self.n_head, queries=tokens, keys=tokens)
+        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, **sizes)
         context, weights = self.attend(query, key, value, allowed, training=training, weights=return_attention_scores)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         return (outputs, weights) if return_attention_scores else outputs

@@ -72,8 +72,9 @@ class HopfieldAttention(AttentionLayer):
         alone = not isinstance(inputs, (list, tuple))
         patterns = _three([inputs] if alone else inputs)
         key_mask = _three(mask)[1] if isinstance(mask, (list, tuple)) else mask
-        queries, keys = patterns[0].shape[1], patterns[1].shape[1]
-        allowed = allowed_pairs(attention_mask, key_mask, use_causal_mask, queries=queries, keys=keys)
+        batch, queries = patterns[0].shape[:2]
+        sizes = dict(batch=batch, heads=self.num_heads, queries=queries, keys=patterns[1].shape[1])
+        allowed = allowed_pairs(attention_mask, key_mask, use_causal_mask, **sizes)
         if self.norms:
             patterns = [norm(pattern) for norm, pattern in zip(self.norms, patterns, strict=True)]
         query = project(patterns[0], self.query_kernel, self.query_bias)

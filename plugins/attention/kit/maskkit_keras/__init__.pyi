@@ -18,10 +18,11 @@ from .masks import Allowed as Allowed
 from .masks import allowed_pairs as allowed_pairs
 from .masks import allowed_pixels as allowed_pixels
 from .masks import boolean as boolean
-from .masks import by_rank as by_rank
 from .masks import carried_mask as carried_mask
 from .masks import causal_mask as causal_mask
+from .masks import is_of_pixels as is_of_pixels
 from .masks import pixel_mask as pixel_mask
+from .masks import scores_mask as scores_mask
 from .masks import token_mask as token_mask
 
 # Attend.

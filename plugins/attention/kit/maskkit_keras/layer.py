@@ -13,7 +13,7 @@ from maskkit import KERAS_OPTIONS, Attention, AttentionMask, ConfigError, Mask, 
 from maskkit.validators import message
 from maskkit_keras.attention import attend
 from maskkit_keras.kernels import by_fans, fresh, mean, widen
-from maskkit_keras.masks import carried_mask, with_batch
+from maskkit_keras.masks import array_of, carried_mask
 
 
 class Dropout(keras.layers.Dropout):  # type: ignore[misc]
@@ -126,7 +126,7 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
                 "Parameter 'attention_mask' must be a mask of queries and keys, or of padding, "
                 f"got {mask!r} of shape {mask.shape}"
             )
-        return with_batch(mask)
+        return array_of(mask)
 
     def _carried_masks(self, given: dict[str, Any]) -> dict[str, Any]:
         """The masks that the inputs carry, for arguments that were not given.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import keras
 from attrs import field, frozen
 from keras import ops
-from maskkit import Attention, ConfigError, Mask, Template, read_section, to_dict
+from maskkit import Attention, ConfigError, Template, read_section, to_dict
 from maskkit_keras.layer import AttentionLayer
-from maskkit_keras.masks import boolean, pixel_mask, with_batch
+from maskkit_keras.masks import boolean, is_of_pixels, pixel_mask, scores_mask
 from maskkit_keras.templates import allowed_of_unknown, bind_map
 
 
@@ -159,10 +160,7 @@ class MaskedAttention(AttentionLayer):
             bound = self.config.mask.bind(*lengths)
         else:
             bound = self._on_indices(inputs)
-        if attention_mask is None:
-            return bound
-        bound, given = (_of_pairs(x) for x in (bound, attention_mask))
-        return ops.logical_and(bound[:, None] if len(given.shape) == 4 else bound, given)
+        return bound if attention_mask is None else _both(bound, attention_mask, *lengths)
 
     def _allowed_pixels(self, size: tuple[Any, Any], attention_mask: Any) -> Any:
         if not all(isinstance(axis, int) for axis in size):
@@ -170,18 +168,19 @@ class MaskedAttention(AttentionLayer):
         bound = bind_map(self.config.mask, *size)
         if attention_mask is None:
             return bound
-        if bound.shape[-2:] != tuple(size):
-            return ops.logical_and(with_batch(bound), pixel_mask(attention_mask, size=size)[:, None, :])
-        return ops.logical_and(pixel_mask(bound), pixel_mask(attention_mask, size=size))
+        bound, given = boolean(bound), boolean(attention_mask)
+        bound, given = (pixel_mask(x, size=size) if is_of_pixels(x, size) else x for x in (bound, given))
+        return _both(bound, given, math.prod(size), math.prod(size))
 
     def _on_indices(self, inputs: list[Any]) -> Any:
         """For lengths that only the running graph knows."""
         queries, keys = ops.shape(inputs[0])[1], ops.shape(inputs[min(1, len(inputs) - 1)])[1]
-        allowed = allowed_of_unknown(self.config.mask, queries, keys)
-        return allowed if len(allowed.shape) == 3 else allowed[None]
+        return allowed_of_unknown(self.config.mask, queries, keys)
 
 
-def _of_pairs(mask: Any) -> Any:
-    """Booleans (batch, queries, keys) or (batch, heads, queries, keys); of a mask of keys, one row."""
-    mask = boolean(with_batch(mask) if isinstance(mask, Mask) else mask)
-    return mask[:, None, :] if len(mask.shape) == 2 else mask
+def _both(bound: Any, given: Any, queries: Any, keys: Any) -> Any:
+    """Booleans of what both allow: of keys (batch, keys) if both are, else (batch, heads, queries, keys)."""
+    bound, given = boolean(bound), boolean(given)
+    if len(bound.shape) == len(given.shape) == 2:
+        return ops.logical_and(bound, given)
+    return ops.logical_and(*(scores_mask(mask, queries=queries, keys=keys) for mask in (bound, given)))

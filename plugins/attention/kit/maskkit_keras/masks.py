@@ -6,13 +6,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
-from maskkit import ConfigError, Mask, is_of_tokens
+from maskkit import AttentionMask, ConfigError, Mask, is_of_tokens
 from maskkit.arrays import host, is_array
 
 try:
     from keras.src.backend import get_keras_mask as _get_keras_mask
 except ImportError:  # an older Keras
     _get_keras_mask = None
+
+
+SCORES = ("batch", "head", "query", "key")
+"""The axes of attention scores, in order; every mask of scores has them all, of size 1 where it has none of its own."""
 
 
 class Allowed(NamedTuple):
@@ -44,53 +48,77 @@ def allowed_pairs(
     attention_mask: Any = None,
     key_mask: Any = None,
     use_causal_mask: bool = False,
-    *,
-    queries: Any = None,
-    keys: Any = None,
+    **sizes: Any,
 ) -> Allowed:
     """The three sources of a mask, ANDed.
 
     Args:
-        attention_mask: a mask value, or an array in which non-zero means allowed: (batch, keys), (batch, queries, keys)
-            or (batch, heads, queries, keys); batch and heads may be 1.
+        attention_mask: a mask value or an array, as `scores_mask` takes it.
         key_mask: the mask that Keras carries along with the keys, (batch, keys).
         use_causal_mask: key `j` only for queries `i >= j`.
-        queries: the number of queries, to check the masks against; None (or unknown) checks nothing.
-        keys: the number of keys, likewise.
+        sizes: of the scores, `batch`, `heads`, `queries` and `keys`, to check the masks against.
     """
     found = Allowed(None, bool(use_causal_mask))
     for name, mask in (("attention_mask", attention_mask), ("mask", key_mask)):
         if mask is not None:
-            pairs = by_rank(mask, name)
-            _check_size(pairs, queries, keys, name)
-            found = found & Allowed(pairs)
+            found = found & Allowed(scores_mask(mask, name, **sizes))
     return found
 
 
-def by_rank(mask: Any, name: str = "attention_mask") -> Any:
-    """A mask as booleans that broadcast to (batch, heads, queries, keys); its number of axes says what it means.
+def scores_mask(
+    mask: Any,
+    name: str = "attention_mask",
+    *,
+    batch: Any = None,
+    heads: Any = None,
+    queries: Any = None,
+    keys: Any = None,
+) -> Any:
+    """A mask as booleans that broadcast to the scores (batch, heads, queries, keys).
+
+    The axes of a mask value have names, and these decide. The number of axes of an array says what they are.
+
+    Args:
+        mask: a mask value, or an array in which non-zero means allowed: (batch, keys), (batch, queries, keys) or
+            (batch, heads, queries, keys); batch, heads and, of four axes, queries may be 1.
+        name: of the argument, for errors.
+        batch: the number of samples, to check the mask against; None (or unknown) checks nothing.
+        heads: the number of heads, likewise; 1 for a layer without heads.
+        queries: the number of queries, likewise.
+        keys: the number of keys, likewise.
 
     Raises:
-        ConfigError: any other rank than 2, 3 and 4; negative entries, as additive masks have.
+        ConfigError: any other rank than 2, 3 and 4; negative entries, as additive masks have; a size that does not fit.
     """
     mask = boolean(mask, name)
-    rank = len(mask.shape)
-    if rank == 2:
-        return mask[:, None, None, :]
-    if rank == 3:
-        return mask[:, None, :, :]
-    if rank == 4:
-        return mask
-    raise ConfigError(
-        f"Parameter '{name}' must have the shape (batch, keys), (batch, queries, keys) or "
-        f"(batch, heads, queries, keys), got {tuple(mask.shape)}"
-    )
+    axes = {2: ("batch", "key"), 3: ("batch", "query", "key"), 4: SCORES}.get(len(mask.shape))
+    if axes is None:
+        raise ConfigError(
+            f"Parameter '{name}' must have the shape (batch, keys), (batch, queries, keys) or "
+            f"(batch, heads, queries, keys), got {tuple(mask.shape)}"
+        )
+    mask = _with_all_axes(mask, axes)
+    _check_shared(mask.shape[0], batch, name, "batch {} of the mask against {} samples")
+    _check_shared(mask.shape[1], heads, name, "{} heads of the mask against {}")
+    _check_size(mask, queries, keys, name)
+    return mask
+
+
+def axes_of(mask: AttentionMask) -> tuple[str, ...]:
+    """The names of the axes of a mask of queries and keys, in the order of `SCORES`."""
+    named: tuple[str, ...] | None = getattr(mask, "axes", None)
+    return named or ("batch", "query", "key")[3 - len(mask.shape) :]
+
+
+def _with_all_axes(array: Any, axes: tuple[str, ...]) -> Any:
+    """An array whose axes are some of `SCORES`, in that order, with those that it lacks."""
+    return array[tuple(slice(None) if axis in axes else None for axis in SCORES)]
 
 
 def boolean(mask: Any, name: str = "attention_mask") -> Any:
     """A mask value or an array as booleans of Keras' backend: what is not zero is allowed."""
     if isinstance(mask, Mask):
-        mask = with_batch(mask)
+        mask = array_of(mask)
     if not is_array(mask):
         mask = np.asarray(mask)
     _refuse_additive(mask, name)
@@ -103,9 +131,15 @@ def carried_mask(x: Any) -> Any:
     return getattr(x, "_keras_mask", None) if _get_keras_mask is None else _get_keras_mask(x)
 
 
-def with_batch(mask: Mask) -> Any:
-    """The array of a mask value, with a batch axis: (q, k) -> (1, q, k), (H, W) -> (1, H, W); padding has one."""
+def array_of(mask: Mask) -> Any:
+    """The array of a mask value, whose number of axes says what they are.
+
+    Of queries and keys it has all four axes, (batch, heads, queries, keys), with 1 where the mask has none; of padding
+    (batch, keys); of pixels (batch, height, width).
+    """
     array = mask.allowed("numpy" if mask.on_host else "keras")
+    if isinstance(mask, AttentionMask):
+        return _with_all_axes(array, axes_of(mask))
     return array if len(mask.shape) > 2 or is_of_tokens(mask) else array[None]
 
 
@@ -123,13 +157,16 @@ def causal_mask(queries: Any, keys: Any) -> Any:
     return ops.arange(keys, dtype="int32")[None, :] <= ops.arange(queries, dtype="int32")[:, None]
 
 
-def pixel_mask(mask: Any, name: str = "attention_mask", size: tuple[Any, Any] | None = None) -> Any:
+def pixel_mask(
+    mask: Any, name: str = "attention_mask", size: tuple[Any, Any] | None = None, *, batch: Any = None
+) -> Any:
     """A mask of pixels, (batch, height, width) or flat (batch, pixels), as booleans (batch, pixels).
 
     Args:
         mask: a mask value or an array in which non-zero means allowed.
         name: of the argument, for errors.
         size: (height, width) of the map, to check the mask against; None (or unknown sizes) checks nothing.
+        batch: the number of maps, likewise; the mask's may be 1.
     """
     mask = boolean(mask, name)
     given = tuple(mask.shape)
@@ -144,20 +181,32 @@ def pixel_mask(mask: Any, name: str = "attention_mask", size: tuple[Any, Any] | 
                 f"Parameter '{name}' must have the shape (batch, {height}, {width}) or (batch, {height * width}), "
                 f"as the map has, got {given}"
             )
-    return mask if len(given) == 2 else ops.reshape(mask, (ops.shape(mask)[0], -1))
+    _check_shared(given[0], batch, name, "batch {} of the mask against {} samples")
+    return mask if len(given) == 2 else ops.reshape(mask, (ops.shape(mask)[0], ops.shape(mask)[1] * ops.shape(mask)[2]))
 
 
-def allowed_pixels(attention_mask: Any = None, mask: Any = None, *, size: tuple[Any, Any] | None = None) -> Any:
+def allowed_pixels(
+    attention_mask: Any = None, mask: Any = None, *, size: tuple[Any, Any] | None = None, batch: Any = None
+) -> Any:
     """The two sources of a mask of pixels, ANDed: booleans (batch, pixels), or None for all.
 
     Args:
         attention_mask: as `pixel_mask` takes it.
         mask: the mask that Keras carries along, likewise.
         size: (height, width) of the map, to check both against.
+        batch: the number of maps, likewise.
     """
     given = {"attention_mask": attention_mask, "mask": mask}
-    found = [pixel_mask(value, name, size) for name, value in given.items() if value is not None]
+    found = [pixel_mask(value, name, size, batch=batch) for name, value in given.items() if value is not None]
     return ops.logical_and(*found) if len(found) == 2 else (found or [None])[0]
+
+
+def is_of_pixels(mask: Any, size: tuple[Any, Any]) -> bool:
+    """Whether a mask, as `boolean` gives it, is of the pixels of a map; else it is of pairs of them.
+
+    Three axes mean a map if they are the map's, for the two ways differ on all maps but those of one pixel.
+    """
+    return len(mask.shape) == 2 or (len(mask.shape) == 3 and tuple(ops.shape(mask)[1:]) == tuple(size))
 
 
 def _refuse_additive(mask: Any, name: str) -> None:
@@ -167,6 +216,12 @@ def _refuse_additive(mask: Any, name: str) -> None:
             f"Parameter '{name}' must be booleans, or numbers in which non-zero means allowed; "
             "it has negative entries, so it is an additive mask: give `mask == 0`"
         )
+
+
+def _check_shared(given: Any, size: Any, name: str, text: str) -> None:
+    """An axis of the mask is as long as that of the scores, or 1 for all."""
+    if isinstance(given, int) and isinstance(size, int) and given not in (1, size):
+        raise ConfigError(f"Parameter '{name}' does not fit: {text.format(given, size)} (1 serves all)")
 
 
 def _check_size(pairs: Any, queries: Any, keys: Any, name: str) -> None:

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 from maskkit import AttentionMask, ConfigError, Mask, Template
 from maskkit.arrays import maximum
+from maskkit_keras.masks import SCORES, axes_of, boolean
 
 _ANY = 2**30
 """Stands for a length that is a tensor, until the tensor takes its place."""
@@ -31,19 +32,21 @@ def allowed_of_unknown(template: Template, queries: Any, keys: Any) -> Any:
         keys: likewise.
 
     Returns:
-        Booleans that broadcast to ([batch,] queries, keys).
+        Booleans that broadcast to (batch, heads, queries, keys); of padding (batch, keys).
     """
     mask = template.sized(seq_len=_ANY)
     if not template.open:
-        return mask.allowed("keras")
+        return boolean(mask)
     if not isinstance(mask, AttentionMask):
         raise ConfigError(f"{mask!r} is no mask of queries and keys")
     dtype = "int32" if keras.backend.backend() == "jax" else "int64"
     if keras.backend.backend() == "tensorflow":
         queries, keys = ops.cast(queries, dtype), ops.cast(keys, dtype)
-    index = [ops.arange(queries, dtype=dtype)[:, None], ops.arange(keys, dtype=dtype)[None, :]]
-    if len(mask.shape) == 3:
-        index = [ops.arange(mask.shape[0], dtype=dtype)[:, None, None], *(i[None] for i in index)]
+    sizes = [*mask.shape[:-2], queries, keys]
+    index = [
+        ops.reshape(ops.arange(size, dtype=dtype), [-1 if axis == own else 1 for axis in SCORES])
+        for own, size in zip(axes_of(mask), sizes, strict=True)
+    ]
     return _with_length(mask, maximum(queries, keys)).allows(*index)
 
 

@@ -15,7 +15,6 @@ from maskkit_keras import (
     allowed_pairs,
     attend,
     by_fans,
-    by_rank,
     causal_mask,
     custom_objects,
     fresh,
@@ -23,6 +22,7 @@ from maskkit_keras import (
     pixel_mask,
     project,
     rms_norm,
+    scores_mask,
 )
 
 
@@ -44,7 +44,7 @@ def normal(*shape, seed=0):
 @pytest.mark.parametrize("dtype", ["bool", "int32", "float32"])
 def test_the_rank_says_what_a_mask_means(shape, expected, dtype):
     mask = np.random.default_rng(0).random(shape) < 0.5
-    found = numbers(by_rank(mask.astype(dtype)))
+    found = numbers(scores_mask(mask.astype(dtype)))
     assert (found.shape, found.dtype) == (expected, bool)
     np.testing.assert_array_equal(found.ravel(), mask.ravel())
 
@@ -52,22 +52,24 @@ def test_the_rank_says_what_a_mask_means(shape, expected, dtype):
 @pytest.mark.parametrize("shape", [(5,), (1, 1, 2, 3, 4)])
 def test_other_ranks_are_refused(shape):
     with pytest.raises(ConfigError, match=r"Parameter 'attention_mask' must have the shape \(batch, keys\), "):
-        by_rank(np.ones(shape, bool))
+        scores_mask(np.ones(shape, bool))
 
 
 def test_an_additive_mask_is_refused():
     """Cast to booleans it would allow what it blocks."""
     with pytest.raises(ConfigError, match="it is an additive mask: give `mask == 0`"):
-        by_rank(np.array([[0.0, -1e9]], "float32"))
+        scores_mask(np.array([[0.0, -1e9]], "float32"))
 
 
 def test_anything_but_zero_is_allowed():
-    assert numbers(by_rank(np.array([[0.0, 0.5, 2.0]], "float32"))).ravel().tolist() == [False, True, True]
+    assert numbers(scores_mask(np.array([[0.0, 0.5, 2.0]], "float32"))).ravel().tolist() == [False, True, True]
 
 
 def test_a_mask_value_of_queries_and_keys_is_no_mask_of_keys():
     """Its two axes are queries and keys, where those of an array would be batch and keys."""
-    assert numbers(by_rank(maskkit.create("causal", seq_len=3))).tolist() == np.tri(3, dtype=bool)[None, None].tolist()
+    assert (
+        numbers(scores_mask(maskkit.create("causal", seq_len=3))).tolist() == np.tri(3, dtype=bool)[None, None].tolist()
+    )
 
 
 def test_a_mask_of_the_wrong_length_is_refused():

@@ -63,7 +63,8 @@ class MobileMQA(AttentionLayer):
             mask: the mask that Keras carries along, (B, H, W).
         """
         self._check_unmasked(attention_mask=attention_mask, mask=mask)
-        allowed = allowed_pairs(allowed_pixels(attention_mask, mask, size=tuple(ops.shape(inputs)[1:3])))
+        batch, *size = ops.shape(inputs)[:3]
+        allowed = allowed_pairs(allowed_pixels(attention_mask, mask, size=tuple(size), batch=batch))
         query = project(_pixels(inputs), self.query_kernel, self.query_bias)
         key = value = inputs
         if self.use_downsampling:

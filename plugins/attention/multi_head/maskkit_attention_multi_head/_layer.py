@@ -48,7 +48,9 @@ class MultiHeadAttention(AttentionLayer):
         query, key, value = ops.unstack(project(inputs, self.qkv_kernel, self.qkv_bias), 3, axis=2)
         if self.qk_norm:
             query, key = rms_norm(query, self.query_gain), rms_norm(key, self.key_gain)
-        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=inputs.shape[1], keys=inputs.shape[1])
+        batch, tokens = inputs.shape[:2]
+        sizes = dict(batch=batch, heads=self.num_heads, queries=tokens, keys=tokens)
+        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, **sizes)
         context, weights = self.attend(query, key, value, allowed, training=training, weights=return_attention_scores)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         return (outputs, weights) if return_attention_scores else outputs

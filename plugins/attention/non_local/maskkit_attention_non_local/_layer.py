@@ -94,7 +94,7 @@ class NonLocalAttention(AttentionLayer):
             mask: the mask that Keras carries along, (B, H, W).
         """
         batch, height, width, channels = ops.shape(inputs)
-        keep = allowed_pixels(attention_mask, mask, size=(height, width))
+        keep = allowed_pixels(attention_mask, mask, size=(height, width), batch=batch)
         x = inputs
         if self.convolution:
             if keep is not None:

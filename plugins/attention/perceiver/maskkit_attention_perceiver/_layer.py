@@ -63,7 +63,9 @@ class PerceiverAttention(AttentionLayer):
             kv_mask: the mask that Keras carries along with `kv`, (B, S).
         """
         key_mask, read = (query_mask, query) if kv is None else (kv_mask, kv)
-        allowed = allowed_pairs(attention_mask, key_mask, queries=query.shape[1], keys=read.shape[1])
+        batch, queries = query.shape[:2]
+        sizes = dict(batch=batch, heads=self.num_heads, queries=queries, keys=read.shape[1])
+        allowed = allowed_pairs(attention_mask, key_mask, **sizes)
         asked = self.query_norm(query) if self.pre_norm else query
         read = self.kv_norm(read) if self.pre_norm else read
         asked, read = project(asked, self.query_kernel, self.query_bias), project(read, self.kv_kernel, self.kv_bias)

@@ -40,7 +40,9 @@ class ReflectAttention(AttentionLayer):
         query = project(one_head, self.query_kernel)
         key = project(one_head, self.key_kernel)
         value = project(one_head, self.value_kernel)
-        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, queries=inputs.shape[1], keys=inputs.shape[1])
+        batch, tokens = inputs.shape[:2]
+        sizes = dict(batch=batch, heads=1, queries=tokens, keys=tokens)
+        allowed = allowed_pairs(attention_mask, mask, use_causal_mask, **sizes)
         context, weights = self.attend(query, key, value, allowed, weights=return_attention_scores)
         outputs = context[:, :, 0]
         return (outputs, weights) if return_attention_scores else outputs

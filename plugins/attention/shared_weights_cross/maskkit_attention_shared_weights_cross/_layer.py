@@ -56,7 +56,8 @@ class SharedWeightsCrossAttention(AttentionLayer):
         a_anchors, a_queries, b_anchors, b_queries = self._four(split_sizes, tokens)
         a, both = a_anchors + a_queries, a_anchors + a_queries + b_anchors + b_queries
         qkv = project(inputs, self.qkv_kernel, self.qkv_bias)
-        allowed = allowed_pairs(attention_mask, mask, queries=tokens, keys=tokens)
+        sizes = dict(batch=inputs.shape[0], heads=self.num_heads, queries=tokens, keys=tokens)
+        allowed = allowed_pairs(attention_mask, mask, **sizes)
         options = dict(training=training, weights=return_attention_scores)
         parts = [
             self._read(qkv, allowed, slice(0, a), slice(a, a + b_anchors), options),

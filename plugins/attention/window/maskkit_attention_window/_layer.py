@@ -57,8 +57,8 @@ class WindowAttention(AttentionLayer):
         Args:
             inputs: a map (B, H, W, dim), or windows (B * windows, N, dim).
             attention_mask: a mask value, or an array in which non-zero means allowed. For maps the pixels, (B, H, W) or
-                (B, H * W). For windows the pixels of each, (B * windows, N), or queries and keys, (windows, N, N): row
-                `b` of the inputs uses entry `b % windows`.
+                (B, H * W). For windows the pixels of each, (B * windows, N), or queries and keys, (windows, N, N)
+                or (windows, num_heads, N, N): row `b` of the inputs uses entry `b % windows`.
             training: whether dropout acts.
             return_attention_scores: whether to return the weights (B * windows, num_heads, N, N) too, after the
                 softmax.
@@ -66,11 +66,11 @@ class WindowAttention(AttentionLayer):
         """
         self._check_shape(inputs.shape)
         if len(inputs.shape) == 3:
-            allowed = _allowed_in_windows(inputs, attention_mask, mask)
+            allowed = self._allowed_in_windows(inputs, attention_mask, mask)
             outputs, weights = self._attend(inputs, allowed, training)
         else:
             grid = Grid(*ops.shape(inputs)[1:3], self.config.window, self.shift_size)
-            keep = allowed_pixels(attention_mask, mask, size=(grid.height, grid.width))
+            keep = allowed_pixels(attention_mask, mask, size=(grid.height, grid.width), batch=ops.shape(inputs)[0])
             windows = grid.cut(inputs)
             allowed = grid.allowed(keep, ops.shape(windows)[0], self.mask_padding)
             outputs, weights = self._attend(windows, allowed, training)
@@ -88,9 +88,18 @@ class WindowAttention(AttentionLayer):
         outputs = project(self.read(weights, value, training), self.output_kernel, self.output_bias, inputs=2)
         return self.output_dropout.drop(outputs, training), weights
 
+    def _allowed_in_windows(self, windows, attention_mask, mask):
+        rows, pixels = ops.shape(windows)[:2]
+        if attention_mask is not None:
+            attention_mask = boolean(attention_mask)
+            self._check_entries(attention_mask.shape[0], rows)
+            attention_mask = by_row(attention_mask, rows)
+        sizes = dict(batch=rows, heads=self.num_heads, queries=pixels, keys=pixels)
+        return allowed_pairs(attention_mask, mask, **sizes).pairs
 
-def _allowed_in_windows(windows, attention_mask, mask):
-    if attention_mask is not None:
-        attention_mask = by_row(boolean(attention_mask), ops.shape(windows)[0])
-    pixels = windows.shape[1]
-    return allowed_pairs(attention_mask, mask, queries=pixels, keys=pixels).pairs
+    def _check_entries(self, entries, rows):
+        if isinstance(entries, int) and isinstance(rows, int) and (rows % entries if entries else rows):
+            raise ConfigError(
+                f"Parameter 'attention_mask' must have as many entries as a map has windows, and so divide the {rows} "
+                f"windows of all maps, got {entries}"
+            )
