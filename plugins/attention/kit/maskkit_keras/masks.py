@@ -11,8 +11,9 @@ from maskkit.arrays import host, is_array
 
 try:
     from keras.src.backend import get_keras_mask as _get_keras_mask
+    from keras.src.backend import set_keras_mask as _set_keras_mask
 except ImportError:  # an older Keras
-    _get_keras_mask = None
+    _get_keras_mask = _set_keras_mask = None
 
 
 SCORES = ("batch", "head", "query", "key")
@@ -129,6 +130,15 @@ def carried_mask(x: Any) -> Any:
     """The mask that Keras carries along with a tensor, or None."""
     # No attribute of JAX' tracers, so Keras keeps theirs in a list of its own.
     return getattr(x, "_keras_mask", None) if _get_keras_mask is None else _get_keras_mask(x)
+
+
+def carry_mask(x: Any, mask: Any) -> Any:
+    """A tensor, with the mask that it is to carry along."""
+    if _set_keras_mask is None:
+        x._keras_mask = mask
+    else:
+        _set_keras_mask(x, mask)
+    return x
 
 
 def array_of(mask: Mask) -> Any:

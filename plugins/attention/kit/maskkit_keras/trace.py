@@ -1,4 +1,4 @@
-"""Where a model's mask is made, used, passed on and lost: one row for every layer, as it runs."""
+"""Where a model's mask is made, obeyed, passed on and lost: one row for every layer, as it runs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from attrs import evolve, frozen
+from keras import ops
 from maskkit.errors import ConfigError
 from maskkit_keras.layer import AttentionLayer
 from maskkit_keras.masks import carried_mask
+from maskkit_keras.obeyed import reads_blocked
 
 Shape = tuple[int | None, ...]
 
 NO_MASK, MAKES, USES, PASSES = "no mask", "makes it", "uses it, passes it on", "passes it on"
-ENDS, DROPS = "uses it, ends it", "DROPS IT"
+ENDS, DROPS, READS = "uses it, ends it", "DROPS IT", "READS PADDING"
 
 
 @frozen
@@ -31,7 +34,8 @@ class Step:
         incoming: the shapes of the masks that its inputs carry, None for an input without.
         outgoing: the shapes of the masks that its outputs carry, likewise.
         what: what it does to the mask: "no mask", "makes it", "passes it on", "uses it, passes it on",
-            "uses it, ends it" or "DROPS IT".
+            "uses it, ends it", "DROPS IT", or "READS PADDING" where what it blocks, or how much of that there is,
+            changes the layer's other outputs.
     """
 
     layer: str
@@ -54,8 +58,11 @@ class MaskTrace:
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """The names of the layers that get a mask, and neither pass it on nor mean to end it."""
-        return tuple(dict.fromkeys(step.layer for step in self.steps if step.what == DROPS))
+        """The names of the layers behind which the mask does not hold: they lose it, or read what it blocks."""
+        return self._names(DROPS, READS)
+
+    def _names(self, *whats: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(step.layer for step in self.steps if step.what in whats))
 
     def __repr__(self) -> str:
         rows = [("layer", "mask in", "what it does", "mask out"), *map(_cells, self.steps)]
@@ -64,7 +71,11 @@ class MaskTrace:
         lines.insert(1, "  ".join("-" * width for width in widths))
         lines += [
             f"{name} loses the mask: set self.supports_masking = True in its __init__, or define compute_mask"
-            for name in self.dropped
+            for name in self._names(DROPS)
+        ]
+        lines += [
+            f"{name} reads padding: what the mask blocks, or how much of that there is, changes its other outputs"
+            for name in self._names(READS)
         ]
         return "\n".join(lines)
 
@@ -82,26 +93,28 @@ def trace_masks(model: Any, inputs: Any = None) -> MaskTrace:
     """Run a model, and see what every layer does to the mask.
 
     Layers inside models and inside layers of your own are shown too; Keras' own layers and attention layers are one
-    row. Nothing is computed where Keras knows the model's inputs, and nothing is learnt or stored.
+    row. Each layer that gets a mask and does not lose it is called again with other padding and with more of it, and so
+    asked whether it reads padding, with the weights that it has. Nothing is learnt or stored.
 
     Args:
         model: a functional or sequential model, any other Keras model, or a layer.
-        inputs: what to call it with, an array or a structure of them; None for a model that knows its inputs.
+        inputs: what to call it with, an array or a structure of them; None for a model that knows its inputs, which is
+            then called with made-up ones.
 
     Returns:
         What `print` shows as a table, with `.steps` and `.dropped`.
 
     Raises:
-        ConfigError: the model does not know its inputs, and none are given.
+        ConfigError: the model does not know its inputs, or cannot be run on made-up ones, and none are given.
     """
     passes: list[list[Step]] = []
 
     def call(given: Any) -> Any:
         return model(given, training=False) if isinstance(model, keras.Model) else model(given)
 
-    def run(given: Any) -> Any:
+    def run(given: Any, measure: bool = False) -> Any:
         steps: list[Step] = []
-        with _watching(steps):
+        with _watching(steps, measure):
             outputs = call(given)
         passes.append(steps)
         return outputs
@@ -109,14 +122,34 @@ def trace_masks(model: Any, inputs: Any = None) -> MaskTrace:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not support masking", category=UserWarning)
         if inputs is None:
-            _symbolically(run, _known_inputs(model))
+            known = _known_inputs(model)
+            _symbolically(run, known)
+            _on_numbers(run, known)
         else:
             if not model.built:
                 call(inputs)  # Keras builds a model by running it too
-            run(inputs)
+            run(inputs, measure=True)
     steps = _common(passes)
     inner = [evolve(step, depth=step.depth - 1) for step in steps[1:]]
     return MaskTrace(tuple(inner if inner and isinstance(model, keras.Model) else steps))
+
+
+def _on_numbers(run: Callable[..., Any], inputs: Any) -> None:
+    """Run on made-up ones, and measure."""
+    try:
+        run(keras.tree.map_structure(_made_up, inputs), measure=True)
+    except Exception as error:  # the model's own, which may want what nobody can guess
+        raise ConfigError(f"it cannot be run on made-up inputs: give some, trace_masks(model, x)\n{error}") from error
+
+
+def _made_up(known: Any) -> Any:
+    """Two samples of 7 steps where sizes are free: numbers or ones, and zeros (or False) in place of padding."""
+    batch, *sizes = (size or (7 if i else 2) for i, size in enumerate(known.shape))
+    dtype = keras.backend.standardize_dtype(known.dtype)
+    x = np.random.default_rng(0).normal(size=(batch, *sizes)) if "float" in dtype else np.ones((batch, *sizes))
+    if sizes:
+        x[0, -(sizes[0] // 3) or sizes[0] :] = 0
+    return ops.cast(ops.convert_to_tensor(x.astype("float32")), dtype)
 
 
 def _known_inputs(model: Any) -> Any:
@@ -141,7 +174,7 @@ def _symbolically(run: Callable[[Any], Any], inputs: Any) -> None:
 
 
 def _common(passes: list[list[Step]]) -> list[Step]:
-    """The steps of all passes as one; sizes in which they differ are unknown."""
+    """The steps of all passes as one; sizes in which they differ are unknown, and the last one may have measured."""
     if not passes:
         return []
     return [
@@ -149,6 +182,7 @@ def _common(passes: list[list[Step]]) -> list[Step]:
             steps[0],
             incoming=_common_shapes([s.incoming for s in steps]),
             outgoing=_common_shapes([s.outgoing for s in steps]),
+            what=steps[-1].what,
         )
         for steps in zip(*passes, strict=False)
     ]
@@ -164,13 +198,14 @@ def _common_shapes(found: list[tuple[Shape | None, ...]]) -> tuple[Shape | None,
 
 
 @contextmanager
-def _watching(steps: list[Step]) -> Iterator[None]:
+def _watching(steps: list[Step], measure: bool) -> Iterator[None]:
     """Note every call of a layer: all of them go through this one method of Keras, and nothing else sees all masks."""
     original = keras.layers.Layer.__call__
     inside: list[Any] = []
+    asking: list[Any] = []
 
     def watched(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if any(map(_is_closed, inside)):
+        if asking or any(map(_is_closed, inside)):
             return original(layer, *args, **kwargs)
         place, depth = len(steps), len(inside)
         incoming = _incoming(args, kwargs)
@@ -181,7 +216,12 @@ def _watching(steps: list[Step]) -> Iterator[None]:
         finally:
             inside.pop()
         outgoing = _masks(outputs)
-        steps[place] = evolve(steps[place], outgoing=outgoing, what=_what(layer, any(incoming), any(outgoing)))
+        what = _what(layer, any(incoming), any(outgoing))
+        if measure and what in (USES, PASSES, ENDS) and not isinstance(layer, keras.Model):
+            asking.append(layer)
+            what = READS if reads_blocked(layer, args, kwargs) else what
+            asking.pop()
+        steps[place] = evolve(steps[place], outgoing=outgoing, what=what)
         return outputs
 
     keras.layers.Layer.__call__ = watched
