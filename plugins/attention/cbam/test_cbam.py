@@ -47,12 +47,14 @@ def test_it_is_its_two_halves():
     np.testing.assert_allclose(ops.convert_to_numpy(layer(X)), expected, atol=1e-6)
 
 
-def test_a_carried_mask_changes_nothing():
-    """Neither half obeys it: through the convolution every pixel sees its surroundings anyway."""
+def test_a_padded_map_gives_what_the_map_gives():
+    """Whatever the padding holds, and though the convolution sees over the border."""
     layer = CBAM(channels=8)
-    carrying = ops.convert_to_tensor(X)
-    carrying._keras_mask = ops.convert_to_tensor(np.arange(12).reshape(1, 4, 3).repeat(2, 0) < 5)
-    np.testing.assert_array_equal(ops.convert_to_numpy(layer(carrying)), ops.convert_to_numpy(layer(X)))
+    padded = np.pad(X, ((0, 0), (0, 3), (0, 2), (0, 0)), constant_values=9)
+    real = np.zeros(padded.shape[:3], bool)
+    real[:, :4, :3] = True
+    found = ops.convert_to_numpy(layer(padded, mask=real))[:, :4, :3]
+    np.testing.assert_allclose(found, ops.convert_to_numpy(layer(X)), atol=1e-6)
 
 
 @pytest.mark.parametrize(

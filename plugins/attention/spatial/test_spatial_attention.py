@@ -78,6 +78,15 @@ def test_the_convolution_has_a_bias_unless_told():
     assert tuple(layers[0].weights[0].shape) == (7, 7, 2, 1)
 
 
-def test_it_takes_no_mask():
-    with pytest.raises(TypeError, match="mask"):
-        SpatialAttention()(X, attention_mask=np.ones((2, 4, 3), bool))
+def test_blocked_pixels_are_as_what_lies_around_the_map():
+    layer = SpatialAttention()
+    padded = np.pad(X, ((0, 0), (0, 3), (0, 2), (0, 0)), constant_values=9)
+    real = np.zeros(padded.shape[:3], bool)
+    real[:, :4, :3] = True
+    found = ops.convert_to_numpy(layer(padded, mask=real))[:, :4, :3]
+    np.testing.assert_allclose(found, ops.convert_to_numpy(layer(X)), atol=1e-6)
+
+
+def test_a_mask_of_another_size_names_both():
+    with pytest.raises(ValueError, match=r"'mask' must have the shape \(batch, 4, 3\).*got \(2, 3, 4\)"):
+        SpatialAttention()(X, mask=np.ones((2, 3, 4), bool))

@@ -11,8 +11,8 @@ from maskkit_keras import TrainableAttention, initializer, keras_config, regular
 class CBAMConfig(TrainableAttention):
     """The convolutional block attention module: `z = x * channel_gates(x)`, then `y = z * spatial_gates(z)`.
 
-    Maps are channels-last. There is no mask, and a mask that Keras carries along changes nothing: through the
-    convolution every pixel sees its surroundings.
+    Maps are channels-last. Both gates obey a mask of pixels: blocked ones enter no mean and no maximum, and are to the
+    convolution what lies around the map, zeros.
 
     Source: Woo et al. 2018, arXiv:1807.06521, section 3.
 
@@ -38,6 +38,8 @@ class CBAMConfig(TrainableAttention):
     )
     rules = (multiple("channels", "ratio"),)
     shapes = "(B, H, W, channels) -> (B, H, W, channels)"
+    masks = ("keys",)
+    blocked = ""
     use_case = "Refining the features of any convolutional network, in place"
     channels: int = field(validator=positive)
     ratio: int = field(default=8, validator=positive)

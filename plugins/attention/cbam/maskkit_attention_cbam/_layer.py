@@ -46,12 +46,12 @@ class CBAM(AttentionLayer):
         self.channel.build(input_shape)
         self.spatial.build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs, mask=None):
         """Refine.
 
         Args:
             inputs: (B, H, W, channels).
+            mask: which pixels count: a mask value, or an array (B, H, W) in which non-zero means allowed.
         """
-        # The gates, not the layers: these would obey a mask that the map carries, in the one half that can.
-        x = inputs * self.channel.gates(inputs)
-        return x * self.spatial.gates(x)
+        x = inputs * self.channel.gates(inputs, mask)
+        return x * self.spatial.gates(x, mask)

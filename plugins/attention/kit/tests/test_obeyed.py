@@ -10,8 +10,8 @@ from maskkit_keras.masks import carry_mask
 from maskkit_keras.obeyed import reads_blocked
 from maskkit_keras.testing import Probe, ways
 
-READ_PADDING = {"fnet", "cbam", "spatial"}
-"""A Fourier transform depends on how long the padding is; the other two know no masks."""
+READ_PADDING = {"fnet"}
+"""A Fourier transform depends on how long the padding is."""
 
 TOKENS = np.array([[1, 2, 3, 4], [5, 6, 7, 0]])
 

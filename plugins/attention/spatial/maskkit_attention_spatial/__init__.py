@@ -9,8 +9,8 @@ from maskkit_keras import TrainableAttention
 class Spatial(TrainableAttention):
     """Gates between 0 and 1 for the pixels of a map: a convolution over the mean and the maximum of the channels.
 
-    The layer gives the gates, (B, H, W, 1), to be multiplied with the map; with `apply_gate` it gives the product. It
-    takes no mask: through the convolution every pixel sees its surroundings.
+    The layer gives the gates, (B, H, W, 1), to be multiplied with the map; with `apply_gate` it gives the product.
+    Pixels that a mask blocks are to the convolution what lies around the map, zeros.
 
     Source: Woo et al. 2018 (CBAM), arXiv:1807.06521, section 3.1, equation 3. The authors' code stacks the maximum
     before the mean, here the mean comes first: swap the two input channels of its kernels.
@@ -24,6 +24,8 @@ class Spatial(TrainableAttention):
     name = "spatial"
     layer_class = "maskkit_attention_spatial._layer:SpatialAttention"
     samples = (dict(kernel_size=3), dict(use_bias=False, apply_gate=True))
+    masks = ("keys",)
+    blocked = ""
     use_case = "Convolutional networks that point out where the features matter"
     kernel_size: int = field(default=7, validator=odd)
     use_bias: bool = True
