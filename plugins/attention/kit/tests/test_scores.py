@@ -167,6 +167,14 @@ def test_a_batch_of_pixels_that_does_not_fit_is_refused(name):
         layer(x, attention_mask=np.ones((3, 4, 4), bool))
 
 
+@pytest.mark.parametrize("name", ["mobile_mqa", "non_local", "attention.window", "attention_block"])
+def test_a_batch_of_no_maps_may_have_a_mask(name):
+    params = dict(attention_channels=4) if name == "non_local" else dict(dim=8, num_heads=2)
+    layer = maskkit.create({"type": name, **params, **({"window_size": 2} if "window" in name else {})})
+    y = layer(np.zeros((0, 4, 4, 8), "float32"), attention_mask=np.ones((0, 4, 4), bool))
+    assert tuple(y.shape) == (0, 4, 4, 8)
+
+
 def test_masks_have_all_axes_of_scores():
     """In order, with 1 where they have none."""
     assert tuple(scores_mask(maskkit.create("causal", seq_len=3)).shape) == (1, 1, 3, 3)
