@@ -23,14 +23,14 @@ from maskkit import (
 class QueryInteraction(AttentionMask):
     """Query q may see query k if their interaction is of the type that is named.
 
-    "none": no interaction, everything is blocked. "self": each query with itself alone. "cross": each query with the
-    others, not with itself. "hierarchical": queries whose levels are at most 1 apart, themselves included.
+    "none": no interaction, each query sees itself alone. "self": self-attention of the set, all see all. "cross": each
+    query sees the others, not itself. "hierarchical": queries whose levels are at most 1 apart, themselves included.
 
-    Source: Carion et al. 2020 (DETR), arXiv:2005.12872, section 3.2, for the attention among object queries.
+    Source: Carion et al. 2020 (DETR), arXiv:2005.12872, section 3.2, for the self-attention among object queries.
 
     Attributes:
         num_queries: number of object queries.
-        interaction_type: the interaction that is allowed, "none", "self", "cross" or "hierarchical".
+        interaction_type: which queries interact: "none", "self", "cross" or "hierarchical".
         hierarchy_levels: integers (num_queries,) of any array library, the level of each query; for "hierarchical", and
             for no other type.
     """
@@ -58,16 +58,16 @@ class QueryInteraction(AttentionMask):
         if self.interaction_type == "hierarchical":
             # q * 0 widens narrow and unsigned levels, whose difference would wrap around.
             return abs(take(self.hierarchy_levels, q) + q * 0 - take(self.hierarchy_levels, k)) <= 1
-        if self.interaction_type == "none":
-            return q + k < 0  # no pair
-        return q == k if self.interaction_type == "self" else q != k
+        if self.interaction_type == "self":
+            return q + k >= 0  # every pair
+        return q == k if self.interaction_type == "none" else q != k
 
     def spans(self, q):
         if self.interaction_type == "hierarchical":
             return None
-        if self.interaction_type == "none":
-            return Spans.interval(q, q)
         if self.interaction_type == "self":
+            return Spans.interval(0, self.num_queries)
+        if self.interaction_type == "none":
             return Spans.interval(q, q + 1)
         return Spans.interval(0, q) | Spans.interval(q + 1, self.num_queries)
 

@@ -15,11 +15,19 @@ def test_contract():
 @pytest.mark.parametrize("num_queries", [1, 2, 5])
 @pytest.mark.parametrize(
     ("interaction_type", "expected"),
-    [("none", lambda n: np.zeros((n, n))), ("self", np.eye), ("cross", lambda n: 1 - np.eye(n))],
+    [("none", np.eye), ("self", lambda n: np.ones((n, n))), ("cross", lambda n: 1 - np.eye(n))],
 )
 def test_the_type_names_what_is_allowed(interaction_type, expected, num_queries):
     mask = QueryInteraction(num_queries=num_queries, interaction_type=interaction_type)
     np.testing.assert_array_equal(mask.allowed(), expected(num_queries).astype(bool))
+
+
+def test_only_a_single_query_of_type_cross_has_a_row_that_sees_nothing():
+    """A query without interaction still sees itself: a blocked row would give it no output at all."""
+    for kind in ("none", "self"):
+        assert QueryInteraction(num_queries=1, interaction_type=kind).stats().blocked_rows == 0
+    assert QueryInteraction(num_queries=1, interaction_type="cross").stats().blocked_rows == 1
+    assert QueryInteraction(num_queries=2, interaction_type="cross").stats().blocked_rows == 0
 
 
 def test_self_is_the_default():
