@@ -1,25 +1,30 @@
 """Banded: a query sees the tokens near it, on both sides."""
 
-from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, positive
+from attrs import evolve, field, frozen
+from maskkit import AttentionMask, Spans, hookimpl, odd, positive
+
+
+def _neighbours(width):
+    """The widths that are possible beside an even one."""
+    return f"; the band reaches equally far to both sides: {width - 1} or {width + 1}" if width > 0 else ""
 
 
 @frozen(kw_only=True)
 class Banded(AttentionMask):
-    """Query q may see the keys with |q - k| <= band_width // 2.
+    """Query q may see the keys with |q - k| <= (band_width - 1) / 2.
 
     Source: Beltagy et al. 2020 (Longformer), arXiv:2004.05150, section 3.1.
 
     Attributes:
         seq_len: number of tokens, queries and keys alike.
-        band_width: width of the band in tokens; an even width counts as the odd one above it.
+        band_width: width of the band in tokens, the query's own in the middle; odd.
     """
 
     name = "banded"
-    samples = (dict(seq_len=16, band_width=5), dict(seq_len=8, band_width=40))
+    samples = (dict(seq_len=16, band_width=5), dict(seq_len=8, band_width=41))
     period = 1
     seq_len: int = field(validator=positive)
-    band_width: int = field(validator=positive)
+    band_width: int = field(validator=evolve(odd, hint=_neighbours))
 
     def allows(self, q, k):
         return abs(q - k) <= self.band_width // 2
