@@ -1,0 +1,60 @@
+"""Fixed: a query sees its block up to itself, and the last tokens of every block before."""
+
+import numpy as np
+from attrs import field, frozen
+from maskkit import AttentionMask, Spans, at_most, hookimpl, non_negative, positive
+
+
+@frozen(kw_only=True)
+class Fixed(AttentionMask):
+    """Query q may see the keys k <= q of its own block, and of every block the last num_summary tokens.
+
+    The two heads of the paper in one mask: what a block says is summarised at its end, and read by all that follow.
+
+    Source: Child et al. 2019 (Sparse Transformer), arXiv:1904.10509, section 4.2, fixed attention: block_size is its
+    stride l, num_summary its c.
+
+    Attributes:
+        seq_len: number of tokens, queries and keys alike.
+        block_size: tokens per block; the last block is shorter if the length is not a multiple.
+        num_summary: number of tokens at the end of each block that all later queries see; 0 leaves the blocks alone.
+    """
+
+    name = "fixed"
+    rules = (at_most("num_summary", "block_size"),)
+    samples = (
+        dict(seq_len=16, block_size=4, num_summary=1),
+        dict(seq_len=17, block_size=5, num_summary=2),
+        dict(seq_len=9, block_size=3, num_summary=0),
+        dict(seq_len=8, block_size=3, num_summary=3),
+        dict(seq_len=5, block_size=8, num_summary=2),
+    )
+    seq_len: int = field(validator=positive)
+    block_size: int = field(validator=positive)
+    num_summary: int = field(validator=non_negative)
+
+    def allows(self, q, k):
+        summary = k % self.block_size >= self.block_size - self.num_summary
+        return (k <= q) & ((q // self.block_size == k // self.block_size) | summary)
+
+    @property
+    def period(self):
+        return 0 if self.num_summary else self.block_size
+
+    @property
+    def intervals(self):
+        return -(-self.seq_len // self.block_size)
+
+    def spans(self, q):
+        ends = np.arange(1, self.intervals + 1) * self.block_size
+        own = q - q % self.block_size
+        before = np.minimum.outer(ends - self.num_summary, own), np.minimum.outer(ends, own)  # empty from the own block
+        return Spans.intervals(*before) | Spans.interval(own, q + 1)
+
+    def reach(self, q):
+        return Spans.interval(0, q + 1)
+
+
+@hookimpl
+def maskkit_masks():
+    return [Fixed]
