@@ -2,18 +2,27 @@
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, non_negative, odd, positive, random_bits, seed, seed_or_new
+from maskkit import AttentionMask, Spans, hookimpl, non_negative, odd, one_of, positive, random_bits, seed, seed_or_new
 from maskkit.arrays import maximum, minimum
+from maskkit.validators import FieldRule
+
+
+def _half_at_each_end(config):
+    """What is wrong with the number of global blocks, if half of them is to stand at each end."""
+    count = config.num_global_blocks
+    if config.global_blocks != "both_ends" or count % 2 == 0:
+        return ""
+    return f"num_global_blocks must be even for global_blocks 'both_ends', got {count}: {count - 1} or {count + 1}"
 
 
 @frozen(kw_only=True)
 class BigBird(AttentionMask):
     """A block of queries may see the blocks near it, the global blocks, and a few random ones; global blocks see all.
 
-    Near are the num_window_blocks blocks around its own; those beyond the ends are not made up for. Global are the
-    first num_global_blocks. Random are num_random_blocks distinct blocks from those that it does not see anyway (all of
-    them where there are no more), every choice equally likely. They follow from a hash of (seed, query block, draw),
-    the same on every backend.
+    Near are the num_window_blocks blocks around its own; those beyond the ends are not made up for. Global are
+    num_global_blocks, all of them first, or half first and half last as in the authors' code. Random are
+    num_random_blocks distinct blocks from those that it does not see anyway (all of them where there are no more),
+    every choice equally likely. They follow from a hash of (seed, query block, draw), the same on every backend.
 
     Source: Zaheer et al. 2020 (BigBird), arXiv:2007.14062, section 2 and figure 1 (global tokens within the sequence:
     BigBird-ITC).
@@ -23,35 +32,43 @@ class BigBird(AttentionMask):
         block_size: tokens per block; the last block is shorter if the length is not a multiple.
         num_random_blocks: number of blocks that a query block draws.
         num_window_blocks: width of the window in blocks, the query's own in the middle.
-        num_global_blocks: number of leading blocks that see and are seen by all.
+        num_global_blocks: number of blocks that see and are seen by all.
+        global_blocks: where they are, "first" or "both_ends", which takes an even number.
         seed: 0 .. 2**64 - 1; None draws one when the mask is made, and shows it.
     """
 
     name = "bigbird"
+    rules = (
+        FieldRule(
+            ("num_global_blocks", "global_blocks"), "must be even for global_blocks 'both_ends'", _half_at_each_end
+        ),
+    )
     samples = (
         dict(seq_len=24, block_size=2, num_random_blocks=2, num_global_blocks=1, seed=1),
         dict(seq_len=14, block_size=3, num_random_blocks=40, seed=2),
         dict(seq_len=9, block_size=1, num_random_blocks=0, num_window_blocks=5, num_global_blocks=0, seed=3),
         dict(seq_len=10, seed=4),
+        dict(seq_len=23, block_size=2, num_random_blocks=2, global_blocks="both_ends", seed=5),
     )
     seq_len: int = field(validator=positive)
     block_size: int = field(default=64, validator=positive)
     num_random_blocks: int = field(default=3, validator=non_negative)
     num_window_blocks: int = field(default=3, validator=odd)
     num_global_blocks: int = field(default=2, validator=non_negative)
+    global_blocks: str = field(default="first", validator=one_of("first", "both_ends"))
     seed: int = field(default=None, converter=seed_or_new, validator=seed)
 
     def allows(self, q, k):
         row, column = q // self.block_size, k // self.block_size
         near = abs(row - column) <= self.num_window_blocks // 2
-        allowed = near | (row < self.num_global_blocks) | (column < self.num_global_blocks)
+        allowed = near | self._is_global(row) | self._is_global(column)
         for block in self._random_blocks(row, [random_bits(self.seed, row, draw) for draw in range(self._draws)]):
             allowed = allowed | (column == block)
         return allowed
 
     @property
     def intervals(self):
-        return self.num_random_blocks + 2
+        return self.num_random_blocks + 3
 
     def spans(self, q):
         of_query = q // self.block_size
@@ -59,9 +76,10 @@ class BigBird(AttentionMask):
         row = np.arange(lowest, of_query.max() + 1)
         reach = self.num_window_blocks // 2
         drawn = self._random_blocks(row, random_bits(self.seed, row, np.arange(self._draws)[:, None]))
-        behind_global = np.where(row < self.num_global_blocks, self._blocks, self.num_global_blocks)
-        first = np.stack([np.zeros_like(row), row - reach, *drawn])
-        behind = np.stack([behind_global, row + reach + 1, *(block + 1 for block in drawn)])
+        head, tail = (np.full_like(row, end) for end in self._local)
+        head[self._is_global(row)] = self._blocks
+        first = np.stack([np.zeros_like(row), row - reach, *drawn, tail])
+        behind = np.stack([head, row + reach + 1, *(block + 1 for block in drawn), np.full_like(row, self._blocks)])
         blocks = Spans.intervals(first * self.block_size, behind * self.block_size)
         return blocks.within(self.seq_len).take(of_query - lowest)
 
@@ -70,18 +88,29 @@ class BigBird(AttentionMask):
         return -(-self.seq_len // self.block_size)
 
     @property
+    def _local(self):
+        """The first block behind the leading global ones, and the first of those at the end."""
+        if self.global_blocks == "first":
+            return self.num_global_blocks, self._blocks
+        return self.num_global_blocks // 2, self._blocks - self.num_global_blocks // 2
+
+    def _is_global(self, block):
+        head, tail = self._local
+        return (block < head) | (block >= tail)
+
+    @property
     def _draws(self):
         return min(self.num_random_blocks, self._blocks)
 
     def _random_blocks(self, row, bits):
         """The blocks that each query block draws, one for each number; where none is left, a global one or none."""
-        reach, first_local = self.num_window_blocks // 2, self.num_global_blocks
-        window = maximum(row - reach, first_local)
-        width = maximum(minimum(row + reach + 1, self._blocks) - window, 0)
-        ranks = _subset(bits, self._blocks - first_local - width)
+        reach, (head, tail) = self.num_window_blocks // 2, self._local
+        window = maximum(row - reach, head)
+        width = maximum(minimum(row + reach + 1, tail) - window, 0)
+        ranks = _subset(bits, tail - head - width)
         # Number the candidates 0, 1, ..: from the global blocks up to the window, and on behind it.
-        behind = [minimum(maximum(first_local + rank - window + 1, 0), 1) for rank in ranks]
-        return [first_local + rank + width * jump for rank, jump in zip(ranks, behind, strict=True)]
+        behind = [minimum(maximum(head + rank - window + 1, 0), 1) for rank in ranks]
+        return [head + rank + width * jump for rank, jump in zip(ranks, behind, strict=True)]
 
 
 def _subset(bits, count):
