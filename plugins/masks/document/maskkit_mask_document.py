@@ -18,8 +18,26 @@ from maskkit import (
     optional,
     take,
 )
+from maskkit.validators import FieldRule
 
-_INTEGERS = optional(array(ndim=1, dtype="integer"))
+_LENGTHS = optional(array(ndim=1, dtype="integer"))
+_IDS = optional(array(ndim=(1, 2), dtype="integer"))
+
+
+def _beside(name, axis, what):
+    """A rule: `key_<name>` stands beside `name` alone, with as many entries along an axis."""
+
+    def problem(config):
+        own, keys = getattr(config, name), getattr(config, f"key_{name}")
+        if keys is None:
+            return ""
+        if own is None:
+            return f"key_{name} is for documents given by {name}, which are not given"
+        if len(own.shape) == len(keys.shape) and own.shape[:axis] == keys.shape[:axis]:
+            return ""
+        return f"{name} and key_{name} must have {what}, got shapes {tuple(own.shape)} and {tuple(keys.shape)}"
+
+    return FieldRule((f"key_{name}", name), f"must have {what} as {name}", problem)
 
 
 @frozen(kw_only=True)
@@ -27,7 +45,8 @@ class Document(AttentionMask):
     """Query q may see key k if both belong to one document; `& causal` makes it causal inside of each.
 
     The documents are given by their lengths, or by an id for each token. Tokens of equal id see each other wherever
-    they stand. No id is special: padding with an id of its own sees padding, and nothing else sees it.
+    they stand. No id is special: padding with an id of its own sees padding, and nothing else sees it. For cross
+    attention the keys have lengths or ids of their own.
 
     Source: Krell et al. 2021, arXiv:2107.02027, section 3.2.
 
@@ -35,28 +54,38 @@ class Document(AttentionMask):
         lengths: integers (documents,) in host memory, tokens of each document in order; their sum is the length of the
             sequence.
         ids: integers (seq,) or (batch, seq) of any array library, the document of each token.
+        key_lengths: the same of the keys, where they are others than the queries: as many documents as lengths.
+        key_ids: the same of the keys, where they are others than the queries: as many samples as ids.
     """
 
     name = "document"
-    rules = (exactly_one("lengths", "ids", hint="lengths=[2, 1] and ids=[0, 0, 1] mean the same two documents"),)
+    rules = (
+        exactly_one("lengths", "ids", hint="lengths=[2, 1] and ids=[0, 0, 1] mean the same two documents"),
+        _beside("lengths", 1, "the same number of documents"),
+        _beside("ids", -1, "the same batch"),
+    )
     samples = (
         dict(lengths=[5, 3, 8]),
         dict(ids=[[0, 0, 1, 1, 1, 2], [7, 7, 7, -1, -1, -1]]),
         dict(ids=[0, 1, 1, 0, 2, 1, 1]),
+        dict(lengths=[2, 0, 3], key_lengths=[4, 2, 0]),
+        dict(ids=[[0, 0, 1], [1, 0, 2]], key_ids=[[1, 1, 0, 0], [0, 1, 1, 9]]),
     )
-    lengths: Any = field(default=None, converter=as_array, validator=_INTEGERS, eq=by_content)
-    ids: Any = field(
-        default=None, converter=as_array, validator=optional(array(ndim=(1, 2), dtype="integer")), eq=by_content
-    )
+    lengths: Any = field(default=None, converter=as_array, validator=_LENGTHS, eq=by_content)
+    ids: Any = field(default=None, converter=as_array, validator=_IDS, eq=by_content)
+    key_lengths: Any = field(default=None, converter=as_array, validator=_LENGTHS, eq=by_content)
+    key_ids: Any = field(default=None, converter=as_array, validator=_IDS, eq=by_content)
 
     def __attrs_post_init__(self):
         super().__attrs_post_init__()
-        if self.lengths is not None:
-            _check_lengths(host(self.lengths))
+        for name in ("lengths", "key_lengths"):
+            if getattr(self, name) is not None:
+                _check_lengths(name, host(getattr(self, name)))
 
-    @cached_property
-    def _ids(self):
-        return self.ids if self.lengths is None else np.repeat(np.arange(len(self.lengths)), host(self.lengths))
+    @property
+    def axes(self):
+        """With a batch where the ids have one."""
+        return ("batch", "query", "key")[3 - len(self.shape) :]
 
     @property
     def axes(self):
@@ -64,12 +93,11 @@ class Document(AttentionMask):
 
     @property
     def shape(self):
-        *batch, seq_len = self._ids.shape
-        return (*batch, seq_len, seq_len)
+        return (*self._ids.shape, self._key_ids.shape[-1])
 
     def allows(self, *index):
         *batch, q, k = index
-        return take(self._ids, *batch, q) == take(self._ids, *batch, k)
+        return take(self._ids, *batch, q) == take(self._key_ids, *batch, k)
 
     def spans(self, *rows):
         return self.reach(*rows) if self._extents[2] else None
@@ -79,33 +107,60 @@ class Document(AttentionMask):
         return Spans.interval(first[rows], behind[rows])
 
     @cached_property
+    def _ids(self):
+        return self.ids if self.lengths is None else _numbered(self.lengths)
+
+    @cached_property
+    def _key_ids(self):
+        if self.key_ids is None and self.key_lengths is None:
+            return self._ids
+        return self.key_ids if self.lengths is None else _numbered(self.key_lengths)
+
+    @cached_property
     def _extents(self):
-        """The first token of each token's document, the one behind its last, and whether no other lies between them."""
-        ids = host(self._ids)
-        first, behind, whole = zip(*map(_extents_of, ids.reshape(-1, ids.shape[-1])), strict=True)
+        """Of each query's document the first key and the one behind the last, and whether all between are its own."""
+        ids, key_ids = host(self._ids), host(self._key_ids)
+        samples = zip(*(one.reshape(-1, one.shape[-1]) for one in (ids, key_ids)), strict=True)
+        first, behind, whole = zip(*(_extents_of(*sample) for sample in samples), strict=True)
         return np.reshape(first, ids.shape), np.reshape(behind, ids.shape), all(whole)
 
 
-def _extents_of(ids):
+def _numbered(lengths):
+    """The number of its document for each token."""
+    return np.repeat(np.arange(len(lengths)), host(lengths))
+
+
+def _extents_of(ids, key_ids):
     """The same for one sequence; everything between the first step and the last is done on runs of equal ids."""
-    start = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
-    end = np.append(start[1:], len(ids))
-    known, document = np.unique(ids[start], return_inverse=True)
-    first, behind = np.empty((2, len(known)), start.dtype)
+    start, end = _runs(key_ids)
+    known, document = np.unique(key_ids[start], return_inverse=True)
+    first, behind = np.zeros((2, len(known) + 1), start.dtype)  # the last is of what no key belongs to: empty
     first[document[::-1]] = start[::-1]  # of several runs the last one written stays
     behind[document] = end
-    return np.repeat(first[document], end - start), np.repeat(behind[document], end - start), len(known) == len(start)
+    query_start, query_end = _runs(ids)
+    wanted = ids[query_start]
+    place = np.searchsorted(known, wanted)
+    place[known.take(place, mode="clip") != wanted] = len(known)
+    size = query_end - query_start
+    return np.repeat(first[place], size), np.repeat(behind[place], size), len(known) == len(start)
 
 
-def _check_lengths(lengths):
+def _runs(ids):
+    """Where runs of equal ids begin, and behind where they end."""
+    start = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
+    return start, np.append(start[1:], len(ids))
+
+
+def _check_lengths(name, lengths):
     if lengths is None:
         raise ConfigError(
-            "lengths must be in host memory and not traced, for the sequence length is their sum; give ids instead"
+            f"{name} must be in host memory and not traced, for the sequence length is their sum; "
+            f"give {name.replace('lengths', 'ids')} instead"
         )
     for i in (lengths < 0).nonzero()[0]:
-        raise ConfigError(f"lengths must not be negative, got {lengths[i]} for document {i}")
+        raise ConfigError(f"{name} must not be negative, got {lengths[i]} for document {i}")
     if not lengths.sum():
-        raise ConfigError("lengths must have a positive sum, got 0")
+        raise ConfigError(f"{name} must have a positive sum, got 0")
 
 
 @hookimpl

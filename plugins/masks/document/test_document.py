@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from maskkit_mask_document import Document
 import maskkit
@@ -52,6 +52,64 @@ def test_a_million_tokens_are_counted_from_spans():
     lengths = np.full(1000, 1000)
     stats = Document(lengths=lengths).stats()
     assert (stats.intervals, stats.allowed) == (1, 1000 * 1000**2)
+
+
+@given(st.lists(st.integers(-2, 3), min_size=1, max_size=12), st.lists(st.integers(-2, 3), min_size=1, max_size=12))
+def test_queries_see_the_keys_of_their_id(ids, key_ids):
+    """Also where their numbers differ, an id is missing on one side, or comes back."""
+    mask = Document(ids=ids, key_ids=key_ids)
+    np.testing.assert_array_equal(mask.allowed(), np.equal.outer(ids, key_ids))
+    reach = reach_of(mask, (), np.arange(len(ids)))
+    for q, id_ in enumerate(ids):
+        seen = [k for k, other in enumerate(key_ids) if other == id_]
+        assert reach.row(q) == ([(seen[0], seen[-1] + 1)] if seen else [])
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=6))
+def test_lengths_of_queries_and_keys_are_oblong_blocks(sizes):
+    """Document by document from the corner on; one without keys leaves its queries nothing to see."""
+    lengths, key_lengths = (list(one) for one in zip(*sizes, strict=True))
+    assume(sum(lengths) and sum(key_lengths))
+    expected = np.zeros((sum(lengths), sum(key_lengths)), bool)
+    for i in range(len(sizes)):
+        q, k = sum(lengths[:i]), sum(key_lengths[:i])
+        expected[q : q + lengths[i], k : k + key_lengths[i]] = True
+    mask = Document(lengths=lengths, key_lengths=key_lengths)
+    np.testing.assert_array_equal(mask.allowed(), expected)
+    assert mask.stats().blocked_rows == sum(n for n, m in sizes if not m)
+
+
+def test_every_sample_has_keys_of_its_own():
+    ids, key_ids = jnp.array([[0, 0, 1], [4, 3, 3]]), jnp.array([[1, 0], [3, 3]])
+    expected = [np.equal.outer(*sample) for sample in zip(ids, key_ids, strict=True)]
+    mask = Document(ids=ids, key_ids=key_ids)
+    assert (mask.axes, mask.shape) == (("batch", "query", "key"), (2, 3, 2))
+    np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        (dict(ids=[0, 1], key_lengths=[1, 1]), "key_lengths is for documents given by lengths, which are not given"),
+        (dict(lengths=[1, 1], key_ids=[0, 1]), "key_ids is for documents given by ids, which are not given"),
+        (
+            dict(lengths=[1, 1], key_lengths=[1, 1, 2]),
+            r"lengths and key_lengths must have the same number of documents, got shapes \(2,\) and \(3,\)",
+        ),
+        (
+            dict(ids=[[0, 1]], key_ids=[[0], [1]]),
+            r"ids and key_ids must have the same batch, got shapes \(1, 2\) and \(2, 1\)",
+        ),
+        (dict(ids=[[0, 1]], key_ids=[0, 1]), "ids and key_ids must have the same batch"),
+        (dict(lengths=[1, 1], key_lengths=[2, -1]), "key_lengths must not be negative, got -1 for document 1"),
+        (dict(lengths=[1, 1], key_lengths=[0, 0]), "key_lengths must have a positive sum, got 0"),
+        (dict(ids=[[0, 1], [0, 1]], key_ids=[[0, 1], [0]]), "key_ids must be an integer array with 1 or 2 axes"),
+        (dict(ids=[[0, 1], [0]]), "ids must be an integer array with 1 or 2 axes"),
+    ],
+)
+def test_keys_that_do_not_fit_the_queries_are_refused(params, problem):
+    with pytest.raises(maskkit.ConfigError, match=f"^{problem}"):
+        maskkit.create("document", **params)
 
 
 def test_with_causal_every_document_is_causal_by_itself():
