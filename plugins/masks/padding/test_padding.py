@@ -48,7 +48,33 @@ def test_takes_lists_and_arrays_of_every_library():
     assert Padding(padding_mask=tensor).padding_mask is tensor
 
 
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, jnp.array, lambda x: np.array(x) == 1])
+def test_valid_says_it_the_other_way_round(kind):
+    """As a tokenizer does: 1 is real."""
+    mask = Padding(valid=kind((1 - PADDING).tolist()))
+    np.testing.assert_array_equal(mask, Padding(padding_mask=PADDING))
+    np.testing.assert_array_equal(mask.allowed("torch"), Padding(padding_mask=PADDING))
+
+
 @pytest.mark.parametrize("bad", [[False, True], [[0, 1]], [[[True]]], "padding", 3])
 def test_refuses_what_is_no_boolean_matrix(bad):
     with pytest.raises(maskkit.ConfigError, match="padding_mask must be a boolean array with 2 axes"):
         Padding(padding_mask=bad)
+
+
+def test_integers_may_mean_either_so_the_way_out_is_said():
+    expected = "got an array .*int64; where 1 is real, .*, write valid=; where 1 is padding, padding_mask == 1$"
+    with pytest.raises(maskkit.ConfigError, match=expected):
+        Padding(padding_mask=np.array([[1, 1, 0]]))
+
+
+def test_numbers_that_are_no_flags_are_refused():
+    expected = r"^valid must be booleans, or integers 0 and 1, .*: 5 for token 0 of sample 1; of token ids write"
+    with pytest.raises(maskkit.ConfigError, match=expected):
+        Padding(valid=[[1, 0], [5, 1]])
+
+
+@pytest.mark.parametrize(("given", "params"), [("neither", {}), ("both", dict(padding_mask=[[True]], valid=[[0]]))])
+def test_takes_one_of_the_two(given, params):
+    with pytest.raises(maskkit.ConfigError, match=f"^padding takes either padding_mask or valid, got {given}; "):
+        Padding(**params)
