@@ -38,7 +38,7 @@ def _way_out(value):
     """What to write instead, of numbers that are not 0 and 1."""
     numbers = host(value) if is_array(value) else None
     if numbers is None or not numbers.size or numbers.dtype.kind not in "biuf":
-        return ""
+        return _MATRICES[0].hint(value)
     if numbers.ndim != 2:
         return "; give a row for each sample: valid[None] for one" if numbers.ndim == 1 else ""
     if numbers.dtype.kind == "f":

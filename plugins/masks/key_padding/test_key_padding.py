@@ -72,6 +72,7 @@ def test_scattered_padding_has_no_spans(monkeypatch):
         ([[1.0, 0.0]], r"float64; write valid == 1 for it"),
         ([1, 0], r"int64; give a row for each sample: valid\[None\] for one"),
         ([[[1]]], "int64"),
+        (np.zeros((0, 4), bool), "bool; no axis may be empty"),
         ("110", "'110'"),
     ],
 )

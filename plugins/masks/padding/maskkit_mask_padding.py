@@ -8,7 +8,6 @@ from maskkit_mask_key_padding import flags, is_real
 from maskkit import AttentionMask, Spans, array, as_array, by_content, exactly_one, hookimpl, host, optional, take
 from maskkit.arrays import is_array
 
-
 _booleans = array(ndim=2, dtype="bool")
 
 
