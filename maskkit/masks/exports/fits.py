@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 from maskkit.errors import ConfigError
-from maskkit.masks.exports.varlen import check_intervals, cu_seqlens, single_interval
+from maskkit.masks.exports.varlen import Varlen, check_intervals, cu_seqlens, row_intervals
 from maskkit.masks.pattern import Pattern
 
 
@@ -26,10 +26,13 @@ def fits(mask: Pattern) -> dict[str, Any]:
     """Form -> its value, or a `NoFit`.
 
     Forms:
-        is_causal: True; for `is_causal=True` of `scaled_dot_product_attention`.
-        window: (left, right), keys seen before and after the query, -1 for all; as FlashAttention's `window_size`.
-        cu_seqlens: where documents begin; as FlashAttention's variable-length functions take it.
+        is_causal: True; for `is_causal=True` of `scaled_dot_product_attention`, of as many queries as keys.
+        window: (left, right), keys seen before and after the query, -1 for all; as FlashAttention's `window_size`, for
+            which the last query stands at the last key where they differ in number.
+        cu_seqlens: where documents begin, of as many queries as keys, in one row.
         causal_cu_seqlens: the same, for documents that are causal inside.
+        varlen: what `export("varlen")` gives, the arguments of FlashAttention's variable-length functions: also for
+            queries unlike keys in number, and for a batch.
         flex: True; every mask has it, in time that follows its rows if it has spans.
     """
     forms: dict[str, Callable[[Pattern], Any]] = {
@@ -37,6 +40,7 @@ def fits(mask: Pattern) -> dict[str, Any]:
         "window": _window,
         "cu_seqlens": cu_seqlens,
         "causal_cu_seqlens": lambda mask: cu_seqlens(mask, causal=True),
+        "varlen": Varlen().export,
         "flex": lambda mask: True,
     }
     found = {}
@@ -49,18 +53,32 @@ def fits(mask: Pattern) -> dict[str, Any]:
 
 
 def _is_causal(mask: Pattern) -> bool:
-    lo, hi = single_interval(mask, "the causal mask")
-    check_intervals(f"{mask!r} is not causal", lo, hi, np.zeros_like(lo), np.arange(1, len(hi) + 1))
+    if mask.shape[-2] != mask.shape[-1]:
+        raise ConfigError(
+            f"{mask!r} is not the causal mask: its shape is {mask.shape}, and must be square, for with other shapes a "
+            'causal flag means one corner here and another there; see "window" and "varlen"'
+        )
+    lo, hi = row_intervals(mask, "the causal mask")
+    behind = np.broadcast_to(np.arange(1, hi.shape[1] + 1), hi.shape)
+    check_intervals(f"{mask!r} is not causal", lo, hi, np.zeros_like(lo), behind)
     return True
 
 
 def _window(mask: Pattern) -> tuple[int, int]:
-    lo, hi = single_interval(mask, "a window")
-    rows, length = np.arange(len(lo)), len(lo)
-    left = rows - lo if (lo == 0).all() else (rows - lo)[lo > 0]
-    right = hi - 1 - rows if (hi == length).all() else (hi - 1 - rows)[hi < length]
-    window = (-1 if (lo == 0).all() else int(left.max()), -1 if (hi == length).all() else int(right.max()))
-    first = np.zeros_like(rows) if window[0] < 0 else np.maximum(rows - window[0], 0)
-    behind = np.full_like(rows, length) if window[1] < 0 else np.minimum(rows + window[1] + 1, length)
+    lo, hi = row_intervals(mask, "a window")
+    queries, keys = mask.shape[-2:]
+    sees, place = lo < hi, np.broadcast_to(np.arange(queries) + keys - queries, lo.shape)
+    if not sees.any():
+        raise ConfigError(f"{mask!r} is not a window: no row sees anything; use to_flex() or allowed()")
+    cut_left, cut_right = sees & (lo > 0), sees & (hi < keys)
+    left = int((place - lo)[cut_left].max()) if cut_left.any() else -1
+    right = int((hi - 1 - place)[cut_right].max()) if cut_right.any() else -1
+    if (cut_left.any() and left < 0) or (cut_right.any() and right < 0):
+        raise ConfigError(
+            f"{mask!r} is not a window: with the last query at the last key, no row that is cut sees its own place; "
+            "use to_flex() or allowed()"
+        )
+    first = np.zeros_like(lo) if left == -1 else np.maximum(place - left, 0)
+    behind = np.full_like(hi, keys) if right == -1 else np.minimum(place + right + 1, keys)
     check_intervals(f"{mask!r} is not a window", lo, hi, first, behind)
-    return window
+    return left, right
