@@ -50,16 +50,17 @@ def _spread(value, grid):
     return value if isinstance(value, tuple) else (value,) * len(grid)
 
 
-def _beside_grid(name):
-    """A rule: the size of a plane is given where no grid is."""
+def _of_plane(name, axis):
+    """A rule: the size of a plane is given where no grid is, and repeats the grid's where that is given too."""
 
     def problem(config):
-        value = getattr(config, name)
-        if value is None and config.grid is None:
-            return f"{name} required for neighborhood mask"
-        return f"{name} must be None where grid is given, got {value}" if None not in (value, config.grid) else ""
+        value, grid = getattr(config, name), config.grid
+        if grid is None:
+            return f"{name} required for neighborhood mask" if value is None else ""
+        agrees = value is None or (len(grid) >= -axis and grid[axis] == value)
+        return "" if agrees else f"{name} must be left out where grid is given, or repeat it: {grid}, got {value}"
 
-    return FieldRule((name, "grid"), "must be given where grid is not, and only there", problem)
+    return FieldRule((name, "grid"), "must be given where grid is not", problem)
 
 
 _PER_AXIS = ("kernel_size", "stride", "dilation", "causal", "shift")
@@ -198,8 +199,8 @@ class Neighborhood(AttentionMask):
 
     name = "neighborhood"
     rules = (
-        _beside_grid("height"),
-        _beside_grid("width"),
+        _of_plane("height", -2),
+        _of_plane("width", -1),
         *map(_one_for_each, _PER_AXIS),
         _along_axes("kernel_size", "kernel_size * dilation must be at most the grid", _too_wide),
         _along_axes("stride", "must be at most kernel_size", _too_long),

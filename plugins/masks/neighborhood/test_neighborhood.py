@@ -163,6 +163,12 @@ def test_height_and_width_are_a_grid_of_two_axes():
     np.testing.assert_array_equal(one, other)
 
 
+def test_height_and_width_may_repeat_the_grid():
+    """What an expression shares between masks, and what a layer fills in, is no contradiction."""
+    grid = Neighborhood(grid=(2, 4, 6), kernel_size=(1, 3, 3))
+    np.testing.assert_array_equal(Neighborhood(grid=(2, 4, 6), height=4, width=6, kernel_size=(1, 3, 3)), grid)
+
+
 def test_a_kernel_over_the_whole_grid_is_full_attention():
     assert Neighborhood(height=5, width=5, kernel_size=5).allowed().all()
 
@@ -183,7 +189,8 @@ def test_a_kernel_over_the_whole_grid_is_full_attention():
         (dict(grid=(9,), kernel_size=3, causal=(True, False)), "causal must have an entry for each axis of the grid"),
         (dict(kernel_size=3), "neighborhood mask has 2 problems.*height required .*width required for neighborhood"),
         (dict(width=3, kernel_size=3), "height required for neighborhood mask"),
-        (dict(grid=(4, 4), width=4, kernel_size=3), "width must be None where grid is given, got 4"),
+        (dict(grid=(4, 4), width=5, kernel_size=3), r"width must be left out where grid is given, .*: \(4, 4\), got 5"),
+        (dict(grid=(4,), height=4, kernel_size=3), r"height must be left out where grid is given, .*: \(4,\), got 4"),
         (
             dict(grid=(4, 4, 4, 4), kernel_size=3),
             "grid must be the sizes of 1 to 3 axes, outermost first, or None, got",
