@@ -156,11 +156,15 @@ class _Axis:
         seen = (own >= start) & (own < end)
         return seen if self.dilation == 1 else seen & (key % self.dilation == group)
 
-    def keys(self, place):
-        """All places that it sees, `(kernel_size, *place.shape)`, and which of them there are."""
-        group, start, end = self.window(place)
-        own = np.add.outer(np.arange(self.kernel_size), start)
-        return own * self.dilation + group, own < end
+    @property
+    def cut(self):
+        """Whether a place may see fewer than kernel_size."""
+        return self.causal or self.shift is not None
+
+    def count(self, place):
+        """How many places it sees."""
+        _, start, end = self.window(place)
+        return end - start
 
     def extent(self, place):
         """The first place that it sees, and the last."""
@@ -240,23 +244,32 @@ class Neighborhood(AttentionMask):
 
     def spans(self, q):
         axes = list(zip(self._axes, self._places(q), self._inner, strict=True))
-        start, end = 0, 1  # a token by itself
+        size = 1  # of an interval: a token by itself, or what is seen along the last axis
         if axes[-1][0].dilation == 1:
             last, own, _ = axes.pop()
-            _, start, end = last.window(own)
-        token, there = np.zeros((1, *q.shape), np.int64), np.ones((1, *q.shape), np.bool_)
+            size = last.count(own)
+        steps, there = np.zeros(1, np.int64), np.ones((1, *(1,) * q.ndim), np.bool_)
         for axis, own, inner in axes:
-            keys, seen = axis.keys(own)
-            token = (token[:, None] + keys * inner).reshape(-1, *q.shape)
-            there = (there[:, None] & seen).reshape(-1, *q.shape)
-        return Spans.intervals(token + start, np.where(there, token + end, 0))
+            step = np.arange(axis.kernel_size)
+            steps = np.add.outer(steps, step * axis.dilation * inner).ravel()
+            if axis.cut:
+                there = (there[:, None] & (step.reshape(-1, *(1,) * q.ndim) < axis.count(own))).reshape(-1, *q.shape)
+            else:
+                there = there.repeat(axis.kernel_size, axis=0)
+        first = np.add.outer(steps, self._extent(q)[0])
+        return Spans.intervals(first, first + (size if there.all() else np.where(there, size, 0)))
 
     def reach(self, q):
+        first, last = self._extent(q)
+        return Spans.interval(first, last + 1)
+
+    def _extent(self, q):
+        """The first token of each box, and the last."""
         first = last = 0
         for axis, own, inner in zip(self._axes, self._places(q), self._inner, strict=True):
             ends = axis.extent(own)
             first, last = first + ends[0] * inner, last + ends[1] * inner
-        return Spans.interval(first, last + 1)
+        return first, last
 
     @cached_property
     def _axes(self):
