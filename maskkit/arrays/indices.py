@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from maskkit.arrays.backends import built_in
-from maskkit.arrays.libraries import host, is_array, library
+from maskkit.arrays.libraries import host, is_array, library, symbol_of
 
 
 def take(table: Any, *index: Any) -> Any:
@@ -17,6 +17,8 @@ def take(table: Any, *index: Any) -> Any:
         table: an array (a mask's field); with several axes, give as many indices.
         index: integer arrays that broadcast against each other.
     """
+    if (symbol := symbol_of(*index)) is not None:
+        return symbol.kept("take", table, *index)
     table = _beside(table, next((i for i in index if is_array(i) and library(i) != "numpy"), None))
     if library(table) == "keras":
         return _take_keras(table, index)
@@ -45,6 +47,8 @@ def _take_keras(table: Any, index: tuple[Any, ...]) -> Any:
 
 def minimum(a: Any, b: Any) -> Any:
     """The smaller of two integers or integer arrays of any library, for predicates."""
+    if (symbol := symbol_of(a, b)) is not None:
+        return symbol.kept("minimum", a, b)
     if _numpy(a, b):
         return np.minimum(a, b)
     return (a + b - abs(a - b)) // 2
@@ -52,6 +56,8 @@ def minimum(a: Any, b: Any) -> Any:
 
 def maximum(a: Any, b: Any) -> Any:
     """The larger of two integers or integer arrays of any library, for predicates."""
+    if (symbol := symbol_of(a, b)) is not None:
+        return symbol.kept("maximum", a, b)
     if _numpy(a, b):
         return np.maximum(a, b)
     return (a + b + abs(a - b)) // 2

@@ -15,6 +15,11 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, np.generic)
 
 
+def symbol_of(*values: Any) -> Any:
+    """The first of them that keeps what is done to it, and does not do it; else None. See `maskkit.masks.predicate`."""
+    return next((value for value in values if hasattr(value, "kept")), None)
+
+
 def library(value: Any) -> str:
     """The backend an array belongs to: `"numpy"`, `"torch"`, `"jax"`, or `"keras"` for everything else (TensorFlow)."""
     if isinstance(value, np.ndarray):

@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 import numpy as np
+from maskkit.arrays.libraries import symbol_of
 
 # Odd multipliers below 2**15: with halves of 16 bits every product stays below 2**31, so that 32-bit integers of any
 # library (and Python's own) hold it exactly, without wrap-around and without casts.
@@ -29,6 +30,8 @@ def random_bits(seed: int, *position: Any) -> Any:
         seed: an integer `0 .. 2**64 - 1`.
         position: integers or integer arrays, `0 <= coordinate < 2**31`.
     """
+    if (symbol := symbol_of(*position)) is not None:
+        return symbol.kept("random_bits", seed, *position)
     left: Any = 0
     right: Any = 0
     for axis, coordinate in enumerate(position):

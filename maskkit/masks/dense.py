@@ -51,6 +51,10 @@ def dense(pattern: Pattern, dtype: npt.DTypeLike, on: Any, off: Any) -> npt.NDAr
     return out
 
 
+# Torch's compiler looks for this mark, that of `torch.compiler.disable`: it calls the function, and traces nothing of it.
+setattr(dense, "_torchdynamo_disable", True)  # noqa: B010
+
+
 def paint(out: npt.NDArray[Any], spans: Spans, value: Any) -> None:
     """Write `value` wherever the spans allow, into an array (..., rows, keys)."""
     for lead in np.ndindex(*spans.shape[:-1]):

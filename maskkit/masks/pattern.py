@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from math import prod
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from maskkit import limits
 from maskkit.arrays.libraries import host, is_array
+from maskkit.masks import predicate
 from maskkit.masks.spans import Spans
 from maskkit.registry.item import Item
 
@@ -49,9 +51,10 @@ class Pattern(Item):
     def spans(self, *rows: Any) -> Spans | None:
         """The same set as intervals of the last axis; `rows` are integer arrays, one for every axis but the last.
 
-        None (the default) if it has no such structure; everything then goes through `allows`.
+        None if it has no such structure: everything then goes through `allows`. The default solves `allows` for the
+        last index.
         """
-        return None
+        return self._solved(rows, loose=False)
 
     @property
     def intervals(self) -> int:
@@ -60,18 +63,37 @@ class Pattern(Item):
         return 1
 
     def reach(self, *rows: Any) -> Spans | None:
-        """Intervals outside which everything is blocked: lets masks without spans skip work. Default: the spans, where
-        they are few; to look for many takes longer than it saves."""
-        return self.spans(*rows) if self.intervals <= limits.intervals else None
+        """Intervals outside which everything is blocked: lets masks without spans skip work.
+
+        The default: spans that are written by hand, where they are few (to look for many takes longer than it saves);
+        else from `allows`, where what cannot be solved counts as allowed.
+        """
+        if type(self).spans is not Pattern.spans:
+            return self.spans(*rows) if self.intervals <= limits.intervals else None
+        return self._solved(rows, loose=True)
+
+    def _solved(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
+        if not self.on_host or self._condition is None:
+            return None
+        return predicate.spans(self._condition, rows, self.shape[-1], loose=loose)
 
     @property
     def period(self) -> int:
-        """After how many rows a mask of queries by keys repeats, moved by as many keys; 0 (the default): never.
+        """After how many rows a mask of queries by keys repeats, moved by as many keys; 0: never.
 
-        With 1 it depends on q - k alone, and a class may just say `period = 1`. Arrays (period 1) and block maps then
-        ask for its first and its last period of rows only.
+        With 1 it depends on q - k alone. Arrays (period 1) and block maps then ask for its first and its last period of
+        rows only. The default follows from `allows`.
         """
-        return 0
+        return self._repeats if self.on_host else 0
+
+    @cached_property
+    def _repeats(self) -> int:
+        return 0 if self._condition is None or len(self.shape) != 2 else predicate.period(self._condition)
+
+    @cached_property
+    def _condition(self) -> Any:
+        """`allows` as an expression; None where it is none."""
+        return predicate.trace(self.allows, len(self.shape))
 
     @property
     def plane_ids(self) -> npt.NDArray[np.int64]:

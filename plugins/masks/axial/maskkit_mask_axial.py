@@ -33,10 +33,6 @@ class Axial(AttentionMask):
     def shape(self):
         return (self.height * self.width, self.height * self.width)
 
-    @property
-    def period(self):
-        return self.width
-
     def allows(self, q, k):
         return (q // self.width == k // self.width) | (q % self.width == k % self.width)
 

@@ -1,7 +1,7 @@
 """Block causal: a query sees its own block whole, and all blocks before it."""
 
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, positive
+from maskkit import AttentionMask, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -25,9 +25,6 @@ class BlockCausal(AttentionMask):
 
     def allows(self, q, k):
         return k // self.block_size <= q // self.block_size
-
-    def spans(self, q):
-        return Spans.interval(0, (q // self.block_size + 1) * self.block_size)
 
 
 @hookimpl

@@ -1,7 +1,7 @@
 """Block diagonal: a query sees the tokens of its own block."""
 
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, positive
+from maskkit import AttentionMask, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -22,10 +22,6 @@ class BlockDiagonal(AttentionMask):
 
     def allows(self, q, k):
         return q // self.block_size == k // self.block_size
-
-    def spans(self, q):
-        start = q // self.block_size * self.block_size
-        return Spans.interval(start, start + self.block_size)
 
 
 @hookimpl

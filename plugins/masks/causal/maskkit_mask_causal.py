@@ -1,7 +1,7 @@
 """Causal: a query sees itself and what came before it."""
 
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, positive
+from maskkit import AttentionMask, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -16,14 +16,10 @@ class Causal(AttentionMask):
 
     name = "causal"
     samples = (dict(seq_len=16),)
-    period = 1
     seq_len: int = field(validator=positive)
 
     def allows(self, q, k):
         return k <= q
-
-    def spans(self, q):
-        return Spans.interval(0, q + 1)
 
 
 @hookimpl

@@ -1,7 +1,7 @@
 """Chunked: a query sees itself and what came before it in its own chunk."""
 
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, positive
+from maskkit import AttentionMask, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -23,9 +23,6 @@ class Chunked(AttentionMask):
 
     def allows(self, q, k):
         return (k <= q) & (k // self.chunk_size == q // self.chunk_size)
-
-    def spans(self, q):
-        return Spans.interval(q // self.chunk_size * self.chunk_size, q + 1)
 
 
 @hookimpl

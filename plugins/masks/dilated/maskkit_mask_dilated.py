@@ -1,8 +1,7 @@
 """Dilated: a query sees every few tokens of a window."""
 
-import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, positive
+from maskkit import AttentionMask, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -28,7 +27,6 @@ class Dilated(AttentionMask):
         dict(seq_len=8, window_size=3, dilation=1),
         dict(seq_len=70, window_size=40, dilation=2),
     )
-    period = 1
     seq_len: int = field(validator=positive)
     window_size: int = field(validator=positive)
     dilation: int = field(validator=positive)
@@ -39,21 +37,6 @@ class Dilated(AttentionMask):
         steps = self._steps()
         within = (back >= steps[0] * self.dilation) & (back <= steps[-1] * self.dilation)
         return within & (back % self.dilation == 0)
-
-    @property
-    def intervals(self):
-        return 1 if self.dilation == 1 else len(self._steps())
-
-    def spans(self, q):
-        steps = self._steps()
-        if self.dilation == 1:
-            return self.reach(q)
-        keys = np.add.outer([-j * self.dilation for j in reversed(steps)], q)
-        return Spans.intervals(keys, keys + 1)
-
-    def reach(self, q):
-        steps = self._steps()
-        return Spans.interval(q - steps[-1] * self.dilation, q - steps[0] * self.dilation + 1)
 
     def _steps(self):
         """The j of the formula, as far as the sequence reaches."""

@@ -1,8 +1,7 @@
 """Sink: a query sees the first few tokens and those just before it."""
 
-import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, non_negative, positive
+from maskkit import AttentionMask, hookimpl, non_negative, positive
 
 
 @frozen(kw_only=True)
@@ -33,13 +32,6 @@ class Sink(AttentionMask):
 
     def allows(self, q, k):
         return (k <= q) & ((k < self.num_sinks) | (k > q - self.window_size))
-
-    def spans(self, q):
-        first = q - self.window_size + 1
-        joined = first <= self.num_sinks  # the window still reaches the sinks
-        sinks = np.zeros_like(q), np.where(joined, q + 1, self.num_sinks)
-        window = first, np.where(joined, first, q + 1)
-        return Spans.intervals(*(np.stack(ends) for ends in zip(sinks, window, strict=True)))
 
 
 @hookimpl

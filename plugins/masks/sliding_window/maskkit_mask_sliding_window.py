@@ -1,7 +1,7 @@
 """Sliding window: a query sees itself and the few tokens before it."""
 
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, positive
+from maskkit import AttentionMask, hookimpl, positive
 
 
 @frozen(kw_only=True)
@@ -18,15 +18,11 @@ class SlidingWindow(AttentionMask):
 
     name = "sliding_window"
     samples = (dict(seq_len=16, window_size=4), dict(seq_len=8, window_size=20))
-    period = 1
     seq_len: int = field(validator=positive)
     window_size: int = field(validator=positive)
 
     def allows(self, q, k):
         return (k <= q) & (k > q - self.window_size)
-
-    def spans(self, q):
-        return Spans.interval(q - self.window_size + 1, q + 1)
 
 
 @hookimpl

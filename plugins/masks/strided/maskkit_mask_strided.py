@@ -21,7 +21,6 @@ class Strided(AttentionMask):
 
     name = "strided"
     samples = (dict(seq_len=16, stride=4), dict(seq_len=11, stride=3), dict(seq_len=40, stride=1))
-    period = 1
     seq_len: int = field(validator=positive)
     stride: int = field(validator=positive)
 

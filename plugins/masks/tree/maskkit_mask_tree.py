@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, ConfigError, Spans, array, as_array, by_content, hookimpl, host, take
+from maskkit import AttentionMask, ConfigError, array, as_array, by_content, hookimpl, host, take
 
 
 @frozen(kw_only=True)
@@ -37,15 +37,13 @@ class Tree(AttentionMask):
         return (self.parents.shape[0], self.parents.shape[0])
 
     def allows(self, q, k):
+        behind = k <= q
         # Ancestors stand in order, so q climbs, in steps of falling powers of 2, as far as it stays at or behind k.
         for ancestors in reversed(_ancestors(self.parents)):
             above = take(ancestors, q)
             climbs = 1 + (above - k) // self.shape[0]  # 1 where above >= k, else 0
             q = q + climbs * (above - q)
-        return q == k
-
-    def reach(self, q):
-        return Spans.interval(0, q + 1)
+        return behind & (q == k)
 
 
 def _ancestors(parents):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from attrs import field, frozen
-from maskkit import Mask, Spans, array, as_array, by_content, hookimpl, host, positive, shaped, take, within
+from maskkit import Mask, array, as_array, by_content, hookimpl, host, positive, shaped, take, within
 from maskkit.arrays import is_array
 from maskkit.validators import Rule, is_integer
 
@@ -68,9 +68,6 @@ class ValidQuery(Mask):
 
     def allows(self, q):
         return take(self.valid_queries, q) if self._marked else q < self._count
-
-    def spans(self):
-        return None if self._marked else Spans.interval([0], [self._count])  # the one row
 
 
 @hookimpl
