@@ -34,7 +34,8 @@ from maskkit.errors import ConfigError
 from maskkit.masks.axes import is_attention
 from maskkit.masks.dense import on_grid
 from maskkit.masks.mask import AttentionMask, Mask, MaskGroup
-from maskkit.masks.rows import planes, row_count, spans_of
+from maskkit.masks.predicate import trace
+from maskkit.masks.rows import planes, reach_of, row_count, spans_of
 from maskkit.registry.extensions import backend as find_backend
 from maskkit.registry.item import KINDS, Item
 from maskkit.registry.loader import contract_problem, registry
@@ -110,6 +111,7 @@ def check_rule(mask: Mask) -> None:
     answer = np.asarray(mask.allows(*given))
     assert answer.dtype == np.bool_, f"{mask!r}: allows() must answer with booleans, got {answer.dtype}"
     np.broadcast_to(answer, shape)
+    trace(mask.allows, len(shape))  # it says where Python asks whether a condition on an index is true
     same = all(map(np.array_equal, given, index))
     assert same, f"{mask!r}: allows() changes the index arrays that it is given"
 
@@ -125,14 +127,18 @@ def brute_force(mask: Mask) -> npt.NDArray[np.bool_]:
 
 
 def check_spans(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
-    """Spans, where the mask has them, hold the same set; so for some of the rows in another order."""
+    """Spans, where the mask has them, hold the same set, and the reach no less; for rows in any order."""
     rows = np.arange(row_count(mask))
+    keys = np.arange(mask.shape[-1])[:, None]
     for plane in planes(mask):
         for some in (rows, rows[::-1], rows[len(rows) // 2 :]):
-            spans = spans_of(mask, plane, some)
-            if spans is not None:
-                held = spans.contains(np.arange(mask.shape[-1])[:, None]).T
-                _equal(held, np.atleast_2d(dense[plane])[some], mask, "spans() differs from allows()")
+            expected = np.atleast_2d(dense[plane])[some]
+            if (spans := spans_of(mask, plane, some)) is not None:
+                _equal(spans.contains(keys).T, expected, mask, "spans() differs from allows()")
+            if (reach := reach_of(mask, plane, some)) is not None:
+                _equal(
+                    reach.contains(keys).T | expected, reach.contains(keys).T, mask, "reach() leaves out allowed pairs"
+                )
 
 
 def check_period(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:

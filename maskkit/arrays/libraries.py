@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -67,3 +69,14 @@ def fetched(value: Any) -> npt.NDArray[Any]:
     if array is None and hasattr(value, "detach"):
         array = host(value.detach().cpu())
     return np.asarray(value) if array is None else array
+
+
+def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which runs as it is also inside of what Torch compiles."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        dynamo = sys.modules.get("torch._dynamo")  # nothing is compiled before its import
+        return (dynamo.disable(function) if dynamo else function)(*args, **kwargs)
+
+    return call

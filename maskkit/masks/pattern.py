@@ -77,17 +77,13 @@ class Pattern(Item):
             return None
         return predicate.spans(self._condition, rows, self.shape[-1], loose=loose)
 
-    @property
+    @cached_property
     def period(self) -> int:
         """After how many rows a mask of queries by keys repeats, moved by as many keys; 0: never.
 
         With 1 it depends on q - k alone. Arrays (period 1) and block maps then ask for its first and its last period of
         rows only. The default follows from `allows`.
         """
-        return self._repeats if self.on_host else 0
-
-    @cached_property
-    def _repeats(self) -> int:
         return 0 if self._condition is None or len(self.shape) != 2 else predicate.period(self._condition)
 
     @cached_property

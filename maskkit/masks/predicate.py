@@ -28,11 +28,8 @@ _APPLY |= {function.__name__: function for function in (take, minimum, maximum, 
 
 
 class Symbol:
-    """A node of an expression: an index, or an operation on nodes, numbers and tables.
-
-    `op` is "index", an operator as Python writes it, or the name of a function for predicates; `args` is what it is
-    applied to (of an index: its axis). `has_key` says whether the last index is in it, `is_bool` if it is a condition.
-    """
+    """A node of an expression: `op` is "index", an operator as Python writes it, or the name of a function for
+    predicates; `args` is what it is applied to (of an index: its axis). `has_key`: the last index is in it."""
 
     __array_ufunc__ = None  # so that NumPy's numbers and arrays leave operators to us
     __slots__ = ("args", "has_key", "is_bool", "known", "op")
@@ -55,7 +52,7 @@ class Symbol:
         raise TypeError("a symbol is no array")
 
     def _refuse(self, *_: Any) -> NoReturn:
-        frame: Any = sys._getframe(1)
+        frame = sys._getframe(1)
         raise ConfigError(
             f"{frame.f_code.co_filename}, line {frame.f_lineno}: allows() must not ask what an index is, or whether a "
             "condition on it is true; write `&`, `|`, `~` for `and`, `or`, `not`, `(a < b) & (b < c)` for `a < b < c`, "
@@ -95,15 +92,11 @@ class _Unsolvable(Exception):
     """The answer cannot be told from the expression, or has too many intervals."""
 
 
-# -- after how many rows it repeats -----------------------------------------------------------------------------------
-
-
 def period(condition: Any) -> int:
     """After how many rows a mask of queries by keys repeats, moved by as many keys; 0 if that cannot be told."""
-    try:
+    with suppress(_Unsolvable, RecursionError):
         return _growth(condition, {})[0]
-    except (_Unsolvable, RecursionError):
-        return 0
+    return 0
 
 
 def _growth(x: Any, seen: dict[int, tuple[int, Fraction]]) -> tuple[int, Fraction]:
@@ -128,28 +121,22 @@ def _growth(x: Any, seen: dict[int, tuple[int, Fraction]]) -> tuple[int, Fractio
     return seen[id(x)]
 
 
-# -- which keys its rows see, by solving it for the key ---------------------------------------------------------------
-
-_FAR = 2**61
-"""Beyond every value of an expression."""
+_FAR = 2**61  # beyond every value of an expression
+# Where a - b lies if a and b compare so: from one of the first numbers to that of the others.
 _RANGES = {"<": ([-_FAR], [-1]), "<=": ([-_FAR], [0]), ">": ([1], [_FAR]), ">=": ([0], [_FAR]), "==": ([0], [0])}
 _RANGES["!="] = [-_FAR, 1], [-1, _FAR]
-"""Where a - b lies if a and b compare so: from one of the first numbers to that of the others."""
 _NEGATED = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
-_MOST_CELLS = 2**22
-"""Values of tables that are looked at together."""
+_MOST_CELLS = 2**22  # values of tables that are looked at together
 
 
 def spans(condition: Any, rows: tuple[Any, ...], keys: int, *, loose: bool = False) -> Spans | None:
     """The keys that rows may see, one index given for each axis but the last; None if they are not a few intervals.
 
-    With `loose`, intervals outside which they see nothing: what cannot be solved counts as allowed.
-    """
+    With `loose`, those outside which they see nothing: what cannot be solved counts as allowed."""
     some = _Rows(rows, keys, loose)
-    try:
+    with suppress(_Unsolvable, RecursionError):
         return some.where(condition, True, some.blank, some.blank + keys).within(keys, some.blank.shape[1:])
-    except (_Unsolvable, RecursionError):
-        return None
+    return None
 
 
 class _Rows:
@@ -175,23 +162,21 @@ class _Rows:
         # What narrows lo and hi comes first, what leaves a choice last.
         for a, least, most in sorted(ranges.values(), key=lambda one: (one[0].op in _LOGIC, not _is_line(one[0]))):
             with suppress(*self.given_up):
-                if a.op in _LOGIC:
+                if a.op in _LOGIC and (least == most).all():
                     found.append(self.either(a, least.all(), lo, hi))
-                    continue
-                first, behind = self.keys_in(a, least, most, lo, hi)
-                if found or len(first) > 1:
-                    found.append(Spans.intervals(first, behind).within(self.keys))
+                elif len((ends := self.keys_in(a, least, most, lo, hi))[0]) == 1 and not found:
+                    lo, hi = ends
                 else:
-                    lo, hi = first, behind
+                    found.append(Spans.intervals(*ends).within(self.keys))
         return reduce(operator.and_, found) if found else Spans.intervals(lo, hi).within(self.keys)
 
     def either(self, x: Symbol, wanted: bool, lo: Any, hi: Any) -> Spans:
         """The same of a condition that leaves a choice."""
-        if not x.is_bool or (x.op == "^" and self.given_up):
+        if x.op != "^" and x.is_bool:
+            return Spans.union([self.where(part, not sign, lo, hi) for part, sign in _conjuncts(x, not wanted)])
+        if not x.is_bool or self.given_up:
             raise _Unsolvable
-        if x.op == "^":
-            return self.where(x.args[0], True, lo, hi) ^ self.where(x.args[1], wanted, lo, hi)
-        return Spans.union([self.where(part, not sign, lo, hi) for part, sign in _conjuncts(x, not wanted)])
+        return self.where(x.args[0], True, lo, hi) ^ self.where(x.args[1], wanted, lo, hi)
 
     def as_range(self, x: Any, wanted: bool) -> tuple[Any, Any, Any]:
         """A condition as `(a, least, most)`, which says that a lies in least..most."""
@@ -230,16 +215,15 @@ class _Rows:
                 return (x, n - most, n - least) if second else (x, least + n, most + n)
             case "*" if (n > 0).all():
                 return x, -(-least // n), most // n
-            case "*" if (n < 0).all():
-                return x, -(most // -n), -least // -n
             case "//" if not second and (n > 0).all():
                 least, most = (np.clip(bound, -_FAR // n, _FAR // n) * n for bound in (least, most))
                 return x, least, most + (n - 1)
-            case "%" if (least <= 0).all() and (most >= n - 1).all() and (n > 0).all():  # as all do
+            case "%" if not second and (n > 0).all() and (least <= 0).all() and (most >= n - 1).all():  # as all do
                 return x, least - _FAR, most + _FAR
             case "%" if not second and (n > 0).all() and not self.given_up:
                 first, last = (np.broadcast_to(end // n, self.blank.shape) for end in self.ends(x, lo, hi))
-                turn = np.arange(self.few(np.max(abs(last - first), initial=0) + 1)).reshape(-1, *(1,) * first.ndim)
+                turns = self.few(np.max(abs(last - first), initial=0) + 1, len(least))
+                turn = np.arange(turns).reshape(-1, *(1,) * first.ndim)
                 start = (first + np.where(first <= last, turn, -turn)) * n  # of every turn through n from lo to hi
                 bounds = start + np.maximum(least, 0), start + np.minimum(most, n - 1)
                 return x, *(bound.reshape(-1, *bound.shape[2:]) for bound in bounds)
@@ -251,12 +235,10 @@ class _Rows:
 
     def looked_up(self, a: Symbol, least: Any, most: Any, lo: Any, hi: Any) -> tuple[Any, Any, Any]:
         """The same of `table[.., x, ..]`: x lies in one of the runs of the table that lie in least..most."""
-        table, *rows, x = a.args
-        rows = [self.number(i) for i in rows]
+        table, *rows, x = a.args[0], *map(self.number, a.args[1:-1]), a.args[-1]
         values = host(table) if is_array(table) else np.asarray(table)
-        if values is None or values.dtype not in (np.bool_, np.int32, np.int64):  # narrower ones may wrap around
-            raise _Unsolvable
-        if x.op != "index" and min(end.min() for end in self.ends(x, lo, hi)) < 0:  # that counts from the end
+        from_end = x.op != "index" and any((end < 0).any() for end in self.ends(x, lo, hi))
+        if from_end or values is None or values.dtype not in (np.bool_, np.int32, np.int64):  # narrow ones wrap around
             raise _Unsolvable
         if all(i.size == 1 for i in rows):
             line = values[tuple(int(i.item()) for i in rows)]
@@ -267,21 +249,20 @@ class _Rows:
         if len(least) * values.shape[-1] > _MOST_CELLS:
             raise _Unsolvable
         found = np.atleast_2d(values[tuple(rows)])
-        runs = Spans.from_bool((least[:, None] <= found) & (found <= most[:, None])).take(of_row.ravel())
-        several = self.few(len(runs)) * len(asked[0])
-        first, behind = (end.astype(np.int64).reshape(several, *asked[0].shape[1:]) for end in (runs.lo, runs.hi))
+        runs = Spans.from_bool((least[:, None] <= found) & (found <= most[:, None]))
+        several = self.few(len(runs), len(asked[0])) * len(asked[0]), *asked[0].shape[1:]
+        first, behind = (end.take(of_row.ravel(), 1).reshape(several).astype(np.int64) for end in (runs.lo, runs.hi))
         return x, first, behind - 1
 
-    def few(self, intervals: int) -> int:
-        """As many, unless rows should not have so many; nor where only their reach is asked for."""
-        if intervals > limits.intervals and (self.given_up or not limits.fit_spans(intervals, self.blank)):
+    def few(self, count: int, times: int) -> int:
+        """The count, unless rows should not have so many intervals so many times; nor where it is for their reach."""
+        if count * times > limits.intervals and (self.given_up or not limits.fit_spans(count * times, self.blank)):
             raise _Unsolvable
-        return int(intervals)
+        return int(count)
 
     def number(self, x: Any) -> Any:
         """The integers that an expression without the key is in these rows."""
-        value = None if _has_key(x) else np.asarray(self.value(x))
-        if value is None or value.dtype.kind not in "biu":
+        if _has_key(x) or (value := np.asarray(self.value(x))).dtype.kind not in "biu":
             raise _Unsolvable
         return value.astype(np.int64, copy=False)
 
