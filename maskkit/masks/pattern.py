@@ -59,8 +59,15 @@ class Pattern(Item):
     @property
     def intervals(self) -> int:
         """How many intervals a row has at most; where that is over `maskkit.limits.intervals`, spans are asked of a few
-        rows only. 1 (the default) stands for few."""
-        return 1
+        rows only. The default: 1, which stands for few, where spans are written by hand, else what three rows tell."""
+        return 1 if type(self).spans is not Pattern.spans or not self.on_host else self._intervals_of_three
+
+    @cached_property
+    def _intervals_of_three(self) -> int:
+        *planes, rows, _ = (1, *self.shape)[-max(len(self.shape), 2) :]
+        three = np.array([0, rows // 2, rows - 1])
+        found = self._solved((*(0 for _ in planes), three)[: len(self.shape) - 1], loose=False)
+        return 1 if found is None else len(found)
 
     def reach(self, *rows: Any) -> Spans | None:
         """Intervals outside which everything is blocked: lets masks without spans skip work.

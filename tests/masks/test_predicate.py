@@ -10,7 +10,7 @@ import maskkit
 from maskkit import AttentionMask, ConfigError, Mask, random_bits, take
 from maskkit.arrays import maximum, minimum
 from maskkit.masks import predicate
-from maskkit.masks.rows import planes, row_count
+from maskkit.masks.rows import planes, reach_of, row_count, spans_of
 from maskkit.registry.loader import registry
 
 KEYS = 24
@@ -173,6 +173,18 @@ def test_a_mask_of_nothing_but_its_predicate_has_it_all():
     assert mask.reach(np.array([9])).row(0) == [(0, 10)]
     np.testing.assert_array_equal(mask.allowed(), dense_of(mask.allows, (40, 40)))
     assert mask.spans(np.array([9])).row(0) == [(0, 4), (8, 10)]
+
+
+def test_rows_of_many_intervals_are_known_from_three_of_them(monkeypatch):
+    """Of the mask and one of its combinations none is looked for, tile by tile or all at once."""
+    mask = Checkers(seq_len=4096)
+    assert mask.intervals == 512
+    monkeypatch.setattr(predicate, "spans", lambda *_, loose: None if loose else pytest.fail("looked for spans"))
+    both = mask | maskkit.create("random", seq_len=4096, seed=1)
+    monkeypatch.setattr(type(both.parts[1]), "intervals", 1)
+    rows = np.arange(4096)
+    assert spans_of(mask, (), rows) is None
+    assert reach_of(both, (), rows[:32]) is None
 
 
 # -- what is no predicate ---------------------------------------------------------------------------------------------

@@ -37,13 +37,13 @@ class Tree(AttentionMask):
         return (self.parents.shape[0], self.parents.shape[0])
 
     def allows(self, q, k):
-        behind = k <= q
+        before = k <= q  # so every ancestor stands; said aloud, it bounds where pairs are looked for
         # Ancestors stand in order, so q climbs, in steps of falling powers of 2, as far as it stays at or behind k.
         for ancestors in reversed(_ancestors(self.parents)):
             above = take(ancestors, q)
             climbs = 1 + (above - k) // self.shape[0]  # 1 where above >= k, else 0
             q = q + climbs * (above - q)
-        return behind & (q == k)
+        return before & (q == k)
 
 
 def _ancestors(parents):
