@@ -155,8 +155,7 @@ class _Rows:
             with suppress(*self.given_up):
                 a, least, most = self.as_range(part, sign)
                 if len(least) == 1 and id(a) in ranges:
-                    _, above, below = ranges[id(a)]
-                    least, most = np.maximum(least, above), np.minimum(most, below)
+                    least, most = np.maximum(least, ranges[id(a)][1]), np.minimum(most, ranges[id(a)][2])
                 ranges[id(a if len(least) == 1 else part)] = a, least, most
         found: list[Spans] = []
         # What narrows lo and hi comes first, what leaves a choice last.
@@ -262,7 +261,8 @@ class _Rows:
 
     def number(self, x: Any) -> Any:
         """The integers that an expression without the key is in these rows."""
-        if _has_key(x) or (value := np.asarray(self.value(x))).dtype.kind not in "biu":
+        value = None if _has_key(x) else np.asarray(self.value(x))
+        if value is None or value.dtype.kind not in "biu" or (abs(value) > _FAR // 64).any():
             raise _Unsolvable
         return value.astype(np.int64, copy=False)
 

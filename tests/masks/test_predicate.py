@@ -150,6 +150,12 @@ def test_a_block_layout_in_a_table_is_solved():
     np.testing.assert_array_equal(solved, layout.repeat(8, 0).repeat(8, 1))
 
 
+@pytest.mark.parametrize("size", [2**31, 2**55, 2**62 - 1])
+def test_large_numbers_are_bounds_like_others_or_given_up(size):
+    solved = derived(lambda q, k: (k <= q) & (k > q - size) & (k // size == 0), (np.arange(4),), 4)
+    assert solved is None if size > 2**55 else (solved == np.tri(4, dtype=bool)).all()
+
+
 def test_narrow_tables_which_wrap_around_are_not_solved():
     table = np.array([0, 200, 100], np.uint8)
     assert derived(lambda q, k: take(table, q) - take(table, k) < 101, (np.arange(3),), 3) is None
