@@ -102,8 +102,8 @@ def merged_heads(pattern: Pattern, array: Any, heads: int | None, batch: int | N
         count = own.get(axis, 1) if count is None and own.get(axis, 1) > 1 else count
         if count is None:
             raise ConfigError(
-                f"form 'mha' has a row for each sample and head, and {shown(pattern)} does not say how many along the axis "
-                f"{axis!r}; give {word}=N"
+                f"form 'mha' has a row for each sample and head, and {shown(pattern)} does not say how many along "
+                f"the axis {axis!r}; give {word}=N"
             )
         if own.get(axis, 1) not in (1, count):
             raise ConfigError(

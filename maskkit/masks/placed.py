@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from maskkit.arrays.indices import maximum, minimum
 from maskkit.errors import ConfigError
 from maskkit.masks.algebra import Several
@@ -94,7 +94,7 @@ class Placed(Several, AttentionMask):
         return int(crossed.max(initial=1))
 
     def with_parts(self, parts: tuple[Any, ...]) -> Any:
-        return _placed(parts, self.rows, self.columns)
+        return evolve(self, parts=parts)
 
     @property
     def _diagonal(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from attrs import frozen
+from attrs import evolve, frozen
 from maskkit.arrays.indices import take
 from maskkit.errors import ConfigError
 from maskkit.masks.algebra import Several
@@ -79,7 +79,7 @@ class Stack(Several, AttentionMask):
         return found
 
     def with_parts(self, parts: tuple[Any, ...]) -> Any:
-        return stack([parts[i] for i in self.of], self.axis)
+        return evolve(self, parts=parts)
 
     def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
         """The parts once, and which of them each head or sample has."""

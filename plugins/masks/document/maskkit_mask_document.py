@@ -88,10 +88,6 @@ class Document(AttentionMask):
         return ("batch", "query", "key")[3 - len(self.shape) :]
 
     @property
-    def axes(self):
-        return ("batch", "query", "key")[-1 - len(self._ids.shape) :]
-
-    @property
     def shape(self):
         return (*self._ids.shape, self._key_ids.shape[-1])
 

@@ -105,12 +105,6 @@ def scores_mask(
     return mask
 
 
-def axes_of(mask: AttentionMask) -> tuple[str, ...]:
-    """The names of the axes of a mask of queries and keys, in the order of `SCORES`."""
-    named: tuple[str, ...] | None = getattr(mask, "axes", None)
-    return named or ("batch", "query", "key")[3 - len(mask.shape) :]
-
-
 def _with_all_axes(array: Any, axes: tuple[str, ...]) -> Any:
     """An array whose axes are some of `SCORES`, in that order, with those that it lacks."""
     return array[tuple(slice(None) if axis in axes else None for axis in SCORES)]
@@ -147,10 +141,9 @@ def array_of(mask: Mask) -> Any:
     Of queries and keys it has all four axes, (batch, heads, queries, keys), with 1 where the mask has none; of padding
     (batch, keys); of pixels (batch, height, width).
     """
-    array = mask.allowed("numpy" if mask.on_host else "keras")
-    if isinstance(mask, AttentionMask):
-        return _with_all_axes(array, axes_of(mask))
-    return array if len(mask.shape) > 2 or is_of_tokens(mask) else array[None]
+    attention = isinstance(mask, AttentionMask)
+    array = mask.allowed("numpy" if mask.on_host else "keras", form="heads" if attention else None)
+    return array if attention or len(mask.shape) > 2 or is_of_tokens(mask) else array[None]
 
 
 def token_mask(*masks: Any) -> Any:

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 from maskkit import AttentionMask, ConfigError, Mask, Template
 from maskkit.arrays import maximum
-from maskkit_keras.masks import SCORES, axes_of, boolean
+from maskkit_keras.masks import SCORES, boolean
 
 _ANY = 2**30
 """Stands for a length that is a tensor, until the tensor takes its place."""
@@ -45,7 +45,7 @@ def allowed_of_unknown(template: Template, queries: Any, keys: Any) -> Any:
     sizes = [*mask.shape[:-2], queries, keys]
     index = [
         ops.reshape(ops.arange(size, dtype=dtype), [-1 if axis == own else 1 for axis in SCORES])
-        for own, size in zip(axes_of(mask), sizes, strict=True)
+        for own, size in zip(mask.axes, sizes, strict=True)
     ]
     return _with_length(mask, maximum(queries, keys)).allows(*index)
 
@@ -67,7 +67,7 @@ class _OfLength:
     def __init__(self, mask: Mask, length: Any) -> None:
         self.mask = copy.copy(mask)
         object.__setattr__(self.mask, "seq_len", length)  # as it is: a validator would look at its value
-        self.shape = mask.shape
+        self.shape, self.axes = mask.shape, mask.axes
 
     def allows(self, *index: Any) -> Any:
         try:
