@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from maskkit.configs.fields import CONVERTER, build, parameters
 from maskkit.errors import ConfigError, config_error, problems_of
 from maskkit.masks.algebra import combine
 from maskkit.masks.given import from_array
-from maskkit.masks.mask import Mask
+from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.padding import PaddingMask
 from maskkit.masks.placed import direct_sum, replaced
 from maskkit.masks.places import as_slices
@@ -54,6 +55,7 @@ FORMS = {
     ),
 }
 """What `Pattern.saved` writes."""
+_LOGIC = ("and", "or", "xor", "not")
 _OPTIONAL = ("at", "array")
 """Forms whose parameters have defaults."""
 
@@ -78,6 +80,28 @@ def changed(node: Any, change: Callable[[Mapping[str, Any]], Any]) -> Any:
     if inside == "many" and isinstance(node[key], (list, tuple)):
         return {**node, key: [changed(part, change) for part in node[key]]}
     return dict(node)
+
+
+def _changed_logic(node: Any, change: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """The tree with the config of every single item changed that stands under `& | ^ ~` alone."""
+    node = {"type": node} if isinstance(node, str) else node
+    if not isinstance(node, Mapping):
+        return node
+    if "type" in node:
+        return change(node)
+    key = form_of(node)
+    if key not in _LOGIC:
+        return node
+    parts = node[key]
+    if isinstance(parts, (list, tuple)):
+        return {**node, key: [_changed_logic(part, change) for part in parts]}
+    return {**node, key: _changed_logic(parts, change)}
+
+
+def _under_logic(node: Any) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    _changed_logic(node, found.append)
+    return found
 
 
 def leaves(node: Any) -> list[Mapping[str, Any]]:
@@ -146,6 +170,7 @@ class _Reader:
 
     def _form(self, key: str, node: Mapping[str, Any], path: str) -> Any:
         """A mask that no plugin makes."""
+        node = self._with_lengths(key, node)
         inside, beside, make = FORMS[key]
         own = {name: value for name, value in node.items() if name != key}
         if not (set(own) <= beside if key in _OPTIONAL else set(own) == beside):
@@ -163,6 +188,31 @@ class _Reader:
             raise ConfigError(f"{key!r} takes a list of masks, got {node[key]!r}")
         parts = [self._mask(part, f"{below}[{i}]") for i, part in enumerate(node[key])]
         return None if any(part is None for part in parts) else make(parts, **own)
+
+    def _with_lengths(self, key: str, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Under `& | ^ ~`, masks that are not told their length take it from the others, where all have the same."""
+        if key not in _LOGIC or not any(map(self._lacks_length, _under_logic(node))):
+            return node
+        found: set[int] = set()
+        for leaf in _under_logic(node):
+            with suppress(ConfigError):
+                mask = None if self._lacks_length(leaf) else _Reader(self.shared)._item(leaf, "mask", "in it")
+                found |= {*mask.shape[-2:]} if isinstance(mask, AttentionMask) else set()
+        if len(found) != 1:
+            return node
+        length = found.pop()
+        filled: Mapping[str, Any] = _changed_logic(
+            node, lambda leaf: {**leaf, "seq_len": length} if self._lacks_length(leaf) else leaf
+        )
+        return filled
+
+    def _lacks_length(self, leaf: Mapping[str, Any]) -> bool:
+        try:
+            cls = registry.find(leaf["type"], "mask")
+        except ConfigError:
+            return False  # for its own turn to name
+        fields, given = parameters(cls), {cls.aliases.get(name, name) for name in (*leaf, *self.shared)}
+        return "seq_len" in fields and fields["seq_len"].required and "seq_len" not in given
 
     def _mask(self, node: Any, path: str) -> Mask | None:
         """A node that must be one mask."""

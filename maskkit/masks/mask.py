@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 from maskkit.arrays.dtypes import dtype_name, is_floating, lowest
-from maskkit.arrays.libraries import is_array
+from maskkit.arrays.fields import as_plain
+from maskkit.arrays.libraries import fetched, is_array
 from maskkit.errors import ConfigError
 from maskkit.masks import dense
 from maskkit.masks.axes import HEADS, in_form
@@ -158,6 +160,24 @@ class Mask(Pattern):
             "a mask has no truth value; write `mask is not None`, `mask.stats().allowed > 0` or "
             "`numpy.asarray(mask).any()`, and `&`, `|`, `~` for `and`, `or`, `not`"
         )
+
+    # -- inside of Keras models -----------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The fields as plain data, as Keras saves them with a model that holds the mask."""
+        return {a.alias: _plain(getattr(self, a.name)) for a in self.__attrs_attrs__ if a.init}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Mask:
+        """The mask of `get_config`."""
+        return cls(**{name: _read(value) for name, value in config.items()})
+
+    @classmethod
+    def subclasses(cls) -> Iterator[type[Mask]]:
+        """All classes of masks that are loaded, by whatever plugin."""
+        for below in cls.__subclasses__():
+            yield below
+            yield from below.subclasses()
 
     # -- pictures and figures -------------------------------------------------------------------------------------
 
@@ -309,6 +329,25 @@ def _asked_for_heads() -> bool:
 
 _ATTENTION = ("dot_product_attention", "_dot_product_attention")
 _FRAMES_TO_ATTENTION = 12
+
+
+def _plain(value: Any) -> Any:
+    """A field of a config: masks in it with the names of their classes."""
+    if isinstance(value, Mask):
+        return {"mask": type(value).__name__, **value.get_config()}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return as_plain(fetched(value)) if is_array(value) else value
+
+
+def _read(value: Any) -> Any:
+    """The field again."""
+    if isinstance(value, dict) and "mask" in value:
+        cls = next((cls for cls in Mask.subclasses() if cls.__name__ == value["mask"]), None)
+        if cls is None:
+            raise ConfigError(f"no class of masks named {value['mask']!r} is loaded; import the plugin that has it")
+        return cls.from_config({name: field for name, field in value.items() if name != "mask"})
+    return tuple(map(_read, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _operand(other: Any) -> Mask:

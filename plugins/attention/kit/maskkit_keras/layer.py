@@ -242,11 +242,13 @@ def _signature(config_class: type[Attention]) -> inspect.Signature:
 
 
 def custom_objects() -> dict[str, Any]:
-    """The classes of all installed attention layers, by the names under which `.keras` files know them.
+    """All installed attention layers and masks, by the names under which `.keras` files know their classes.
 
         keras.saving.load_model(path, custom_objects=maskkit_keras.custom_objects())
 
-    Needed only where the layers' modules were not imported before. A plugin that cannot be imported is left out.
+    Needed for masks in layers of Keras' own, and for our layers where their modules were not imported before. A plugin
+    that cannot be imported is left out.
     """
-    classes = [info["class"] for info in maskkit.get_attention_info().values()]
-    return {keras.saving.get_registered_name(cls): cls for cls in classes}
+    layers = [info["class"] for info in maskkit.get_attention_info().values()]
+    _ = maskkit.get_mask_info(), maskkit.stack, maskkit.grid, maskkit.from_array  # imports their classes
+    return {keras.saving.get_registered_name(cls): cls for cls in (*maskkit.Mask.subclasses(), *layers)}
