@@ -135,7 +135,46 @@ def _grid(size, pick):
 
 def _neighborhood(size, pick):
     grid = _grid(size, pick)
-    return grid | {"kernel_size": 1 + 2 * pick((min(grid.values()) + 1) // 2)}
+    kernel = 1 + pick(min(grid.values()))
+    stride = 1 + pick(kernel)
+    shift = pick(kernel) if stride == kernel and pick(2) else None
+    dilation = 1 + pick(min(grid.values()) // kernel)
+    form = {"grid": list(grid.values())} if pick(2) else grid
+    causal = [bool(pick(2)), bool(pick(2))]
+    return form | dict(kernel_size=kernel, stride=stride, dilation=dilation, causal=causal, shift=shift)
+
+
+def _real(size, pick):
+    """Which tokens of a batch are real: by lengths, or by flags."""
+    batch = range(1 + pick(3))
+    if pick(2):
+        return {"lengths": [pick(size + 1) for _ in batch], "seq_len": size}
+    return {"valid": [[int(flag) for flag in _flags(size, pick)] for _ in batch]}
+
+
+def _padding(size, pick):
+    flags = [_flags(size, pick) for _ in range(1 + pick(3))]
+    return {("padding_mask", "valid")[pick(2)]: flags}
+
+
+def _longformer(size, pick):
+    tokens = [[i for i in range(size) if pick(4) == 0] for _ in range(1 + pick(3))]
+    return {"global_tokens": (tokens[0], tokens, [_flags(size, pick) for _ in tokens])[pick(3)]}
+
+
+def _prefix_lm(size, pick):
+    lengths = [pick(size + 2) for _ in range(1 + pick(3))]
+    return {"prefix_len": (lengths[0], lengths)[pick(2)]}
+
+
+def _prefix_tree(size, pick):
+    ends = [end for end in range(1, size) if pick(3) == 0]
+    parents, path = [], []
+    for segment in range(len(ends) + 1):
+        path = path[: pick(len(path) + 1)]
+        parents.append(path[-1] if path else -1)
+        path.append(segment)
+    return {"lengths": [b - a for a, b in zip([0, *ends], [*ends, size], strict=True)], "parents": parents}
 
 
 def _document(size, pick):
@@ -144,7 +183,10 @@ def _document(size, pick):
         ends = [end for end in range(1, size) if pick(3) == 0]
         return {"lengths": [b - a for a, b in zip([0, *ends], [*ends, size], strict=True)]}
     ids = [[pick(3) - 1 for _ in range(size)] for _ in range(1 + pick(2))]
-    return {"ids": ids if form == 2 else ids[0]}
+    if pick(2):
+        return {"ids": ids if form == 2 else ids[0]}
+    queries = [[pick(3) - 1 for _ in range(size)]] * len(ids)
+    return {"ids": queries, "key_ids": ids} if form == 2 else {"ids": queries[0], "key_ids": ids[0]}
 
 
 def _query_interaction(size, pick):
@@ -168,11 +210,14 @@ TABLE = {
     "axial": _grid,
     "document": _document,
     "instance_separation": _instance_separation,
-    "key_padding": lambda size, pick: {"lengths": [pick(size + 1) for _ in range(1 + pick(3))]},
-    "longformer": lambda size, pick: {"global_tokens": [i for i in range(size) if pick(4) == 0]},
+    "key_padding": _real,
+    "longformer": _longformer,
     "neighborhood": _neighborhood,
-    "padding": lambda size, pick: {"padding_mask": [_flags(size, pick) for _ in range(1 + pick(3))]},
+    "padding": _padding,
+    "prefix_lm": _prefix_lm,
+    "prefix_tree": _prefix_tree,
     "query_interaction": _query_interaction,
+    "query_padding": _real,
     "spatial": _spatial,
     "tree": lambda size, pick: {"parents": [pick(i + 1) - 1 for i in range(size)]},
     "valid_query": lambda size, pick: {"valid_queries": (None, pick(size + 1), _flags(size, pick))[pick(3)]},

@@ -104,7 +104,7 @@ class _Draft:
     def __init__(self) -> None:
         self.classes: list[type[Item]] = []
         self.open: set[str] = set()
-        self.expected: list[str] = []
+        self.sizes: dict[str, str] = {}  # the words that say that a size is missing -> the size
 
     def settled(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """The config of one mask, with its seed drawn: the same mask at every length, and when it is loaded again."""
@@ -115,20 +115,22 @@ class _Draft:
         self.classes.append(cls)
         fields, own = parameters(cls), _own(cls, node)
         for size in SIZES:
-            if size in fields and fields[size].required and size not in own:
-                self.open.add(size)
-                self.expected.append(f"{size} required for {cls.name.replace('_', ' ')} mask")
+            if size in fields and size not in own:
+                self.sizes[f"{size} required for {cls.name.replace('_', ' ')} mask"] = size
         if "seed" in fields and node.get("seed") is None:
             return {**node, "seed": seed_or_new(None)}
         return node
 
     def check(self, tree: Any) -> None:
         """Raise all that is wrong with the tree, but for the sizes that are open."""
-        problems = []
+        problems: list[str] = []
         try:
             config(tree, kind="mask")
         except ConfigError as error:
-            problems = [text for text in problems_of(error) if not text.endswith(tuple(self.expected))]
+            for text in problems_of(error):
+                missing = [size for words, size in self.sizes.items() if text.endswith(words)]
+                self.open.update(missing)
+                problems += [] if missing else [text]
             if problems == problems_of(error):
                 raise
         groups = [cls.name for cls in self.classes if issubclass(cls, MaskGroup)]

@@ -57,7 +57,7 @@ def test_discovery():
         ("block_diagonal", ["seq_len", "block_size"], {}),
         ("random", ["seq_len"], {"mask_probability": 0.1, "seed": None}),
         ("banded", ["seq_len", "band_width"], {}),
-        ("padding", ["padding_mask"], {}),
+        ("padding", [], {"padding_mask": None, "valid": None}),
         ("valid_query", ["num_queries"], {"valid_queries": None}),
         ("spatial", ["height", "width"], {"attention_regions": None, "mask_mode": "inside"}),
         ("query_interaction", ["num_queries"], {"interaction_type": "self", "hierarchy_levels": None}),
