@@ -38,7 +38,7 @@ PARAMETERS = {
     "dilated": lambda n: dict(window_size=32, dilation=4),
     "document": lambda n: dict(lengths=[n // 16] * 16),
     "key_padding": lambda n: dict(lengths=[n - 100]),
-    "longformer": lambda n: dict(window_size=256, global_tokens=(0, 1, 2, 3)),
+    "longformer": lambda n: dict(window_size=257, global_tokens=(0, 1, 2, 3)),
     "neighborhood": lambda n: dict(height=math.isqrt(n), width=math.isqrt(n), kernel_size=7),
     "padding": lambda n: dict(padding_mask=np.arange(n)[None] >= n - 100),
     "prefix_lm": lambda n: dict(prefix_len=1000),
