@@ -1,7 +1,7 @@
 """Banded: a query sees the tokens near it, on both sides."""
 
 from attrs import evolve, field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, odd, positive
+from maskkit import AttentionMask, hookimpl, odd, positive
 
 
 def _neighbours(width):
@@ -22,16 +22,11 @@ class Banded(AttentionMask):
 
     name = "banded"
     samples = (dict(seq_len=16, band_width=5), dict(seq_len=8, band_width=41))
-    period = 1
     seq_len: int = field(validator=positive)
     band_width: int = field(validator=evolve(odd, hint=_neighbours))
 
     def allows(self, q, k):
         return abs(q - k) <= self.band_width // 2
-
-    def spans(self, q):
-        reach = self.band_width // 2
-        return Spans.interval(q - reach, q + reach + 1)
 
 
 @hookimpl

@@ -1,8 +1,7 @@
 """Fixed: a query sees its block up to itself, and the last tokens of every block before."""
 
-import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, at_most, hookimpl, non_negative, positive
+from maskkit import AttentionMask, at_most, hookimpl, non_negative, positive
 
 
 @frozen(kw_only=True)
@@ -36,23 +35,6 @@ class Fixed(AttentionMask):
     def allows(self, q, k):
         summary = k % self.block_size >= self.block_size - self.num_summary
         return (k <= q) & ((q // self.block_size == k // self.block_size) | summary)
-
-    @property
-    def period(self):
-        return 0 if self.num_summary else self.block_size
-
-    @property
-    def intervals(self):
-        return -(-self.seq_len // self.block_size)
-
-    def spans(self, q):
-        ends = np.arange(1, self.intervals + 1) * self.block_size
-        own = q - q % self.block_size
-        before = np.minimum.outer(ends - self.num_summary, own), np.minimum.outer(ends, own)  # empty from the own block
-        return Spans.intervals(*before) | Spans.interval(own, q + 1)
-
-    def reach(self, q):
-        return Spans.interval(0, q + 1)
 
 
 @hookimpl

@@ -54,7 +54,7 @@ flags = Rule("must be booleans, or integers 0 and 1, (batch, tokens)", _are_flag
 def is_real(valid, b, token):
     """Whether a token of a sample is real, for predicates."""
     real = take(valid, b, token)
-    return real if "bool" in str(real.dtype) else real == 1
+    return real if "bool" in str(valid.dtype) else real == 1
 
 
 def _number_of_tokens(config):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, array, as_array, by_content, hookimpl, host, non_negative, positive, take
+from maskkit import AttentionMask, array, as_array, by_content, hookimpl, host, non_negative, positive, take
 from maskkit.arrays import is_array
 from maskkit.validators import Rule, is_integer
 
@@ -60,10 +60,6 @@ class PrefixLM(AttentionMask):
     def allows(self, *index):
         *batch, q, k = index
         return (k <= q) | (k < (take(self.prefix_len, *batch) if batch else self.prefix_len))
-
-    def spans(self, *rows):
-        *batch, q = rows
-        return Spans.interval(0, np.maximum(q + 1, host(self.prefix_len)[batch[0]] if batch else self.prefix_len))
 
 
 @hookimpl

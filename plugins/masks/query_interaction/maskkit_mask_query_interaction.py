@@ -5,7 +5,6 @@ from typing import Any
 from attrs import field, frozen
 from maskkit import (
     AttentionMask,
-    Spans,
     array,
     as_array,
     by_content,
@@ -61,15 +60,6 @@ class QueryInteraction(AttentionMask):
         if self.interaction_type == "self":
             return q + k >= 0  # every pair
         return q == k if self.interaction_type == "none" else q != k
-
-    def spans(self, q):
-        if self.interaction_type == "hierarchical":
-            return None
-        if self.interaction_type == "self":
-            return Spans.interval(0, self.num_queries)
-        if self.interaction_type == "none":
-            return Spans.interval(q, q + 1)
-        return Spans.interval(0, q) | Spans.interval(q + 1, self.num_queries)
 
 
 @hookimpl

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 from attrs import field, frozen
 from maskkit_mask_key_padding import flags, is_real, padding_rules
-from maskkit import AttentionMask, Spans, array, as_array, by_content, hookimpl, host, optional, positive, take
+from maskkit import AttentionMask, array, as_array, by_content, hookimpl, optional, positive, take
 
 
 @frozen(kw_only=True)
@@ -49,10 +48,6 @@ class QueryPadding(AttentionMask):
     def allows(self, b, q, k):
         real = q < take(self.lengths, b) if self.valid is None else is_real(self.valid, b, q)
         return real & (k >= 0)  # every k; it gives the answer its shape
-
-    def spans(self, b, q):
-        real = q < host(self.lengths)[b] if self.valid is None else host(self.valid)[b, q] == 1
-        return Spans.interval(0, np.where(real, self.shape[2], 0))
 
 
 @hookimpl

@@ -1,7 +1,7 @@
 """Window: a query sees so many tokens before it and so many after it."""
 
 from attrs import field, frozen
-from maskkit import AttentionMask, Spans, hookimpl, positive
+from maskkit import AttentionMask, hookimpl, positive
 from maskkit.validators import Rule
 
 _reach = Rule("must be -1, for all, or a number from 0", lambda tokens: -1 <= tokens < 2**62, number=True)
@@ -28,7 +28,6 @@ class Window(AttentionMask):
         dict(seq_len=5, left=-1, right=-1),
         dict(seq_len=6, left=0, right=0),
     )
-    period = 1
     seq_len: int = field(validator=positive)
     left: int = field(validator=_reach)
     right: int = field(validator=_reach)
@@ -36,10 +35,6 @@ class Window(AttentionMask):
     def allows(self, q, k):
         left, right = self._reaches
         return (q - k <= left) & (k - q <= right)
-
-    def spans(self, q):
-        left, right = self._reaches
-        return Spans.interval(q - left, q + right + 1)
 
     @property
     def _reaches(self):

@@ -223,6 +223,14 @@ def test_other_masks_are_refused_with_the_row(mask, problem):
         mask.export("varlen", causal=True)
 
 
+def test_heads_that_differ_are_refused():
+    """The kernels have one set of documents for all heads."""
+    heads = maskkit.stack([maskkit.create("document", lengths=lengths) for lengths in ([3, 5], [4, 4])], axis="head")
+    with pytest.raises(maskkit.ConfigError, match="its heads have masks of their own; take one head"):
+        heads.export("varlen")
+    assert ends_of(heads[:1].export("varlen")) == ([0, 3, 8], [0, 3, 8])
+
+
 def test_without_a_flag_both_reasons_are_given_once_each():
     mask = maskkit.create("sliding_window", seq_len=6, window_size=3)
     with pytest.raises(maskkit.ConfigError) as refusal:
