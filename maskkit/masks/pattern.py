@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from maskkit import limits
 from maskkit.arrays.libraries import host, is_array
-from maskkit.masks import predicate
+from maskkit.masks import predicate, solved
 from maskkit.masks.spans import Spans
 from maskkit.registry.item import Item
 
@@ -82,7 +82,7 @@ class Pattern(Item):
     def _solved(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
         if not self.on_host or self._condition is None:
             return None
-        return predicate.spans(self._condition, rows, self.shape[-1], loose=loose)
+        return solved.spans(self._condition, rows, self.shape[-1], loose=loose)
 
     @cached_property
     def period(self) -> int:

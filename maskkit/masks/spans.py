@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import wraps
+from functools import reduce, wraps
 from typing import Any, final
 
 import numpy as np
@@ -169,6 +169,11 @@ class Spans:
     @_in_cache
     def __or__(self, *others: Spans) -> Spans:
         parts = (self, *others)
+        if all(len(part) == 1 for part in parts):  # single intervals that meet in every row are one
+            first, last = [part.lo for part in parts], [part.hi for part in parts]
+            if (reduce(np.maximum, first) <= reduce(np.minimum, last)).all():
+                limit = max(part.limit for part in parts)
+                return Spans(reduce(np.minimum, first), reduce(np.maximum, last), limit)
         lo, hi = (np.stack(_columns(*ends)) for ends in zip(*((part.lo, part.hi) for part in parts), strict=True))
         return Spans(lo, hi, max(part.limit for part in parts))._canonical()
 

@@ -9,7 +9,7 @@ from attrs import frozen
 import maskkit
 from maskkit import AttentionMask, ConfigError, Mask, random_bits, take
 from maskkit.arrays import maximum, minimum
-from maskkit.masks import predicate
+from maskkit.masks import predicate, solved
 from maskkit.masks.rows import planes, reach_of, row_count, spans_of
 from maskkit.registry.loader import registry
 
@@ -24,7 +24,7 @@ def dense_of(allows, shape):
 
 def derived(allows, rows, keys, **options):
     """The spans as booleans, or None."""
-    found = predicate.spans(predicate.trace(allows, len(rows) + 1), rows, keys, **options)
+    found = solved.spans(predicate.trace(allows, len(rows) + 1), rows, keys, **options)
     return None if found is None else found.to_bool()
 
 
@@ -37,9 +37,9 @@ def test_catalogue_masks_need_no_more_than_their_predicate(cls, sample):
         rows = np.arange(row_count(mask))[::-1]
         index = (*map(np.asarray, plane), rows) if len(mask.shape) > 1 else ()
         dense = np.atleast_2d(dense_of(mask.allows, mask.shape)[plane])[rows]
-        outer, exact = (predicate.spans(condition, index, mask.shape[-1], loose=loose) for loose in (True, False))
+        outer, exact = (solved.spans(condition, index, mask.shape[-1], loose=loose) for loose in (True, False))
         assert not (dense & ~outer.to_bool()).any()
-        if cls.name not in ("random", "tree"):
+        if exact is not None or type(mask).spans is maskkit.Mask.spans and cls.name not in ("random", "tree"):
             np.testing.assert_array_equal(np.atleast_2d(exact.to_bool()), dense)
 
 
@@ -135,13 +135,13 @@ def test_what_has_too_many_intervals_is_given_up_before_they_are_made():
     """Every second key of 2**15: of one row they are given, of all rows not."""
     keys = 2**15
     every_second = predicate.trace(lambda q, k: (q - k) % 2 == 0, 2)
-    assert predicate.spans(every_second, (np.arange(keys),), keys) is None
-    assert len(predicate.spans(every_second, (np.arange(1),), keys)) == keys // 2
+    assert solved.spans(every_second, (np.arange(keys),), keys) is None
+    assert len(solved.spans(every_second, (np.arange(1),), keys)) == keys // 2
 
 
 def test_turns_are_looked_for_only_where_the_rest_of_the_condition_lets_them_be():
     found = predicate.trace(lambda q, k: (k <= q) & (q - k < 12) & ((q - k) % 4 == 0), 2)
-    assert len(predicate.spans(found, (np.arange(10**5),), 10**5)) == 3
+    assert len(solved.spans(found, (np.arange(10**5),), 10**5)) == 3
 
 
 def test_a_block_layout_in_a_table_is_solved():
@@ -185,7 +185,7 @@ def test_rows_of_many_intervals_are_known_from_three_of_them(monkeypatch):
     """Of the mask and one of its combinations none is looked for, tile by tile or all at once."""
     mask = Checkers(seq_len=4096)
     assert mask.intervals == 512
-    monkeypatch.setattr(predicate, "spans", lambda *_, loose: None if loose else pytest.fail("looked for spans"))
+    monkeypatch.setattr(solved, "spans", lambda *_, loose: None if loose else pytest.fail("looked for spans"))
     both = mask | maskkit.create("random", seq_len=4096, seed=1)
     monkeypatch.setattr(type(both.parts[1]), "intervals", 1)
     rows = np.arange(4096)
