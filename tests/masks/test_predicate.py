@@ -39,7 +39,7 @@ def test_catalogue_masks_need_no_more_than_their_predicate(cls, sample):
         dense = np.atleast_2d(dense_of(mask.allows, mask.shape)[plane])[rows]
         outer, exact = (solved.spans(condition, index, mask.shape[-1], loose=loose) for loose in (True, False))
         assert not (dense & ~outer.to_bool()).any()
-        if exact is not None or type(mask).spans is maskkit.Mask.spans and cls.name not in ("random", "tree"):
+        if exact is not None or (type(mask).spans is maskkit.Mask.spans and cls.name not in ("random", "tree")):
             np.testing.assert_array_equal(np.atleast_2d(exact.to_bool()), dense)
 
 
