@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any, ClassVar
 
@@ -60,14 +60,7 @@ class Pattern(Item):
     def intervals(self) -> int:
         """How many intervals a row has at most; where that is over `maskkit.limits.intervals`, spans are asked of a few
         rows only. The default: 1, which stands for few, where spans are written by hand, else what three rows tell."""
-        return 1 if type(self).spans is not Pattern.spans or not self.on_host else self._intervals_of_three
-
-    @cached_property
-    def _intervals_of_three(self) -> int:
-        *planes, rows, _ = (1, *self.shape)[-max(len(self.shape), 2) :]
-        three = np.array([0, rows // 2, rows - 1])
-        found = self._solved((*(0 for _ in planes), three)[: len(self.shape) - 1], loose=False)
-        return 1 if found is None else len(found)
+        return 1 if type(self).spans is not Pattern.spans or not self.on_host else self._traced.intervals
 
     def reach(self, *rows: Any) -> Spans | None:
         """Intervals outside which everything is blocked: lets masks without spans skip work.
@@ -80,23 +73,24 @@ class Pattern(Item):
         return self._solved(rows, loose=True)
 
     def _solved(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
-        if not self.on_host or self._condition is None:
+        if not self.on_host or self._traced.condition is None:
             return None
-        return solved.spans(self._condition, rows, self.shape[-1], loose=loose)
+        return solved.spans(self._traced.condition, rows, self.shape[-1], loose=loose)
 
-    @cached_property
+    @property
     def period(self) -> int:
         """After how many rows a mask of queries by keys repeats, moved by as many keys; 0: never.
 
         With 1 it depends on q - k alone. Arrays (period 1) and block maps then ask for its first and its last period of
         rows only. The default follows from `allows`.
         """
-        return 0 if self._condition is None or len(self.shape) != 2 else predicate.period(self._condition)
+        return self._traced.period
 
     @cached_property
-    def _condition(self) -> Any:
-        """`allows` as an expression; None where it is none."""
-        return predicate.trace(self.allows, len(self.shape))
+    def _traced(self) -> _Traced:
+        """What is told from the predicate once; where no array is a field, once for all that are equal."""
+        arrays = self.parts or any(is_array(getattr(self, a.name)) for a in self.__attrs_attrs__)
+        return _Traced(self) if arrays else _traced_alike(self)
 
     @property
     def plane_ids(self) -> npt.NDArray[np.int64]:
@@ -139,3 +133,21 @@ class Pattern(Item):
         `maskkit.configs.reading.FORMS` reads it.
         """
         return None
+
+
+class _Traced:
+    """A predicate as an expression, or None, and what is often asked of it."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        axes = len(pattern.shape)
+        self.condition = predicate.trace(pattern.allows, axes)
+        self.period = 0 if self.condition is None or axes != 2 else predicate.period(self.condition)
+        self.intervals = 1
+        if self.condition is not None and type(pattern).spans is Pattern.spans and pattern.on_host:
+            *planes, rows, keys = (1, *pattern.shape)[-max(axes, 2) :]
+            three = (*(0 for _ in planes), np.array([0, rows // 2, rows - 1]))[: axes - 1]
+            found = solved.spans(self.condition, three, keys)
+            self.intervals = 1 if found is None else len(found)
+
+
+_traced_alike = lru_cache(maxsize=256)(_Traced)

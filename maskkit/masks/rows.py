@@ -30,8 +30,9 @@ def planes(pattern: Pattern) -> list[tuple[int, ...]]:
 
 def plane_of(pattern: Pattern) -> Ints:
     """For every leading index, which of `planes` it has."""
-    found: Ints = np.unique(pattern.plane_ids, return_inverse=True)[1].reshape(pattern.shape[:-2])
-    return found
+    ids = pattern.plane_ids
+    found: Ints = ids if ids.size == 1 else np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
+    return found * 0 if ids.size == 1 else found
 
 
 def row_count(pattern: Pattern) -> int:

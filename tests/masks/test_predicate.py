@@ -185,8 +185,9 @@ def test_rows_of_many_intervals_are_known_from_three_of_them(monkeypatch):
     """Of the mask and one of its combinations none is looked for, tile by tile or all at once."""
     mask = Checkers(seq_len=4096)
     assert mask.intervals == 512
-    monkeypatch.setattr(solved, "spans", lambda *_, loose: None if loose else pytest.fail("looked for spans"))
     both = mask | maskkit.create("random", seq_len=4096, seed=1)
+    assert both.intervals == 512
+    monkeypatch.setattr(solved, "spans", lambda *_, loose: None if loose else pytest.fail("looked for spans"))
     monkeypatch.setattr(type(both.parts[1]), "intervals", 1)
     rows = np.arange(4096)
     assert spans_of(mask, (), rows) is None

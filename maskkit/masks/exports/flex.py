@@ -41,8 +41,9 @@ def block_mask(mask: Pattern, block_size: int, device: Any) -> BlockMask:
         block_size: queries and keys per block.
         device: where its tensors live; None is the cpu.
     """
-    few = not mask.period or _few_intervals(mask)
-    if mask.period and (mask.shape[-2] > _LONG or not few):  # its map does without most rows' spans
+    long = mask.shape[-2] > _LONG
+    few = mask.intervals <= _FEW_RUNS and (not mask.period or not long or _few_intervals(mask))
+    if mask.period and (long or not few):  # its map does without most rows' spans
         blocks, function = block_map(mask, block_size), _mask_mod(mask, _all_spans(mask) if few else [None], device)
     else:
         chunks: list[Spans | None] = []
