@@ -112,6 +112,33 @@ def test_other_masks_and_lengths_compile_nothing_new():
         assert new_graphs(expression, length) == 0
 
 
+@pytest.mark.parametrize(
+    "mask",
+    [
+        maskkit.from_array(np.stack([np.tri(24, dtype=bool)] * 3), true="allowed", axes=("batch", "query", "key")),
+        maskkit.create("document", ids=np.arange(24) % 3),
+        maskkit.create("document", ids=np.r_[np.arange(24) // 12, np.arange(24) // 8])[:24, 24:],
+        maskkit.create("document", ids=np.array([[0] * 9 + [1] * 15])),
+        maskkit.create("key_padding", lengths=[3, 24], seq_len=24)[1:2],
+        maskkit.create("tree", parents=[-1, *(i // 2 for i in range(23))]),
+        maskkit.create(
+            "longformer", seq_len=24, window_size=3, global_tokens=np.arange(24) % np.array([[7], [5], [3]]) == 0
+        ),
+    ],
+    ids=lambda mask: f"{type(mask).__name__}-{'x'.join(map(str, mask.shape))}",
+)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_masks_that_hold_arrays_run_in_flex_attention(mask, compiled):
+    """Arrays of NumPy are looked up in what Torch traces, a batch of one serves all; eager, and as one graph."""
+    torch._dynamo.reset()
+    attend = torch.compile(flex_attention, backend="eager", fullgraph=True) if compiled else flex_attention
+    query = torch.randn(3, 2, 24, 16, generator=torch.Generator().manual_seed(0))
+    out = attend(query, query, query, block_mask=mask.to_flex())
+    expected = torch.nn.functional.scaled_dot_product_attention(query, query, query, attn_mask=mask)
+    torch.testing.assert_close(out, expected)
+
+
 def test_mask_mod_is_a_plain_function_of_four():
     """Torch counts the positional arguments of the code object."""
     for expression in ("causal", "sink(window_size=5)", "random(seed=1)"):

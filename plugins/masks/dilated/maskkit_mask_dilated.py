@@ -2,6 +2,16 @@
 
 from attrs import field, frozen
 from maskkit import AttentionMask, hookimpl, positive
+from maskkit.validators import FieldRule
+
+
+def _uneven_sides(config):
+    """What is wrong with a window that has the query in its middle and an even number of keys."""
+    size = config.window_size
+    if config.causal or size % 2:
+        return ""
+    beside = f"{size - 1} and {size + 1} reach as far to both sides"
+    return f"window_size must be odd where causal is False, got {size}; {beside}"
 
 
 @frozen(kw_only=True)
@@ -14,16 +24,16 @@ class Dilated(AttentionMask):
 
     Attributes:
         seq_len: number of tokens, queries and keys alike.
-        window_size: number of keys that a query sees, itself included; an even one that is not causal counts as the
-            odd one above it.
+        window_size: number of keys that a query sees, itself included; odd where causal is False.
         dilation: distance between neighbouring keys of the window; 1 leaves no gaps.
         causal: whether the window ends at the query; else the query is its middle.
     """
 
     name = "dilated"
+    rules = (FieldRule(("window_size", "causal"), "must be odd where causal is False", _uneven_sides),)
     samples = (
         dict(seq_len=16, window_size=4, dilation=3),
-        dict(seq_len=16, window_size=4, dilation=2, causal=False),
+        dict(seq_len=16, window_size=5, dilation=2, causal=False),
         dict(seq_len=8, window_size=3, dilation=1),
         dict(seq_len=70, window_size=40, dilation=2),
     )

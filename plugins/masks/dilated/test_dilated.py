@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from maskkit_mask_dilated import Dilated
-from maskkit import limits
+from maskkit import ConfigError, limits
 from maskkit.testing import check_plugin
 
 
@@ -29,8 +29,14 @@ def test_contract():
     [(1, 1, 1), (1, 9, 4), (17, 5, 3), (17, 4, 2), (12, 3, 1), (12, 40, 5), (9, 2, 100), (130, 60, 2)],
 )
 def test_is_a_window_with_gaps(seq_len, window_size, dilation, causal):
+    window_size += not causal and window_size % 2 == 0
     mask = Dilated(seq_len=seq_len, window_size=window_size, dilation=dilation, causal=causal)
     np.testing.assert_array_equal(mask.allowed(), with_gaps(seq_len, window_size, dilation, causal))
+
+
+def test_an_even_window_has_no_middle():
+    with pytest.raises(ConfigError, match="window_size must be odd where causal is False, got 4; 3 and 5 reach as far"):
+        Dilated(seq_len=9, window_size=4, dilation=2, causal=False)
 
 
 def test_spans_and_predicate_agree_about_many_keys(monkeypatch):
