@@ -67,3 +67,38 @@ def test_expressions_too_deep_or_too_long_are_refused():
 
 def test_expressions_are_strings():
     assert message_of(maskkit.parse, 3) == "an expression must be a string, got 3"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "causal & document(lengths=[3, 5])",
+        "document(lengths=[3, 5]) | ~causal",
+        "banded(band_width=3) ^ (causal & document(lengths=[8]))",
+        "causal & banded(band_width=3, seq_len=8)",
+    ],
+)
+def test_a_length_is_taken_from_the_others(expression):
+    """Under `& | ^ ~`, where all that have one have the same."""
+    assert maskkit.parse(expression).shape == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("causal & banded(band_width=3)", "seq_len required for causal mask"),
+        ("causal & document(lengths=[3]) & document(lengths=[4])", "has 4 along the axis .query., where others have 3"),
+        ("causal & key_padding(lengths=[3], seq_len=4, q_len=2)", "seq_len required for causal mask"),
+    ],
+)
+def test_a_length_that_the_others_do_not_say_is_asked_for(expression, words):
+    with pytest.raises(maskkit.ConfigError, match=words):
+        maskkit.parse(expression)
+
+
+def test_what_is_not_combined_keeps_lengths_of_its_own():
+    """Documents of a direct sum have nothing to do with each other's."""
+    causal = {"and": ["causal", {"type": "document", "lengths": [2, 1]}]}
+    assert maskkit.create({"direct_sum": [causal, {"type": "causal", "seq_len": 4}]}).shape == (7, 7)
+    with pytest.raises(maskkit.ConfigError, match=r"direct_sum\[0\]: seq_len required"):
+        maskkit.create({"direct_sum": ["causal", {"type": "causal", "seq_len": 4}]})

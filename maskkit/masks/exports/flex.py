@@ -12,7 +12,7 @@ import torch
 from torch.nn.attention.flex_attention import BlockMask
 from maskkit.arrays.backends import built_in
 from maskkit.masks.axes import HEADS, LEADING, own_index, sizes
-from maskkit.masks.blocks import BlockMap, block_map
+from maskkit.masks.blocks import block_map
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.rows import plane_of, planes, spans_of
 from maskkit.masks.spans import Spans
@@ -49,30 +49,30 @@ def block_mask(mask: Pattern, block_size: int, device: Any) -> BlockMask:
         chunks: list[Spans | None] = []
         blocks = block_map(mask, block_size, lambda _, rows: chunks.append(rows if isinstance(rows, Spans) else None))
         function = _mask_mod(mask, chunks, device)
+    of = plane_of(mask).ravel()
+    first = np.unique(of, return_index=True)[1]
+    kinds = [spans.reshape((-1, blocks.shape[-2])).take(first) for spans in (blocks.touched, blocks.full)]
+    small = len(first) * math.prod(blocks.shape[-2:]) <= _SMALL_TABLE
     leading = tuple(sizes(mask).get(axis, 1) for axis in LEADING)
-    tables = _from_array(blocks) if math.prod(blocks.shape) <= _SMALL_TABLE else _from_spans(blocks)
-    names = ("kv", "full_kv", "q", "full_q")
-    arrays = {f"{name}_num_blocks": table[0] for name, table in zip(names, tables, strict=True)}
-    arrays |= {f"{name}_indices": table[1] for name, table in zip(names, tables, strict=True)}
-    return BlockMask(
-        seq_lengths=mask.shape[-2:],
-        BLOCK_SIZE=(block_size, block_size),
-        mask_mod=function,
-        **{
-            name: torch.from_numpy(array.reshape(*leading, *array.shape[1:])).to(device or "cpu")
-            for name, array in arrays.items()
-        },
-    )
+    arrays = {}
+    for name, table in zip(
+        ("kv", "full_kv", "q", "full_q"), (_from_array if small else _from_spans)(*kinds), strict=True
+    ):
+        for part, array in zip(("num_blocks", "indices"), table, strict=True):
+            all_planes = array[of] if len(of) > len(first) else array
+            arrays[f"{name}_{part}"] = torch.from_numpy(all_planes.reshape(*leading, *array.shape[1:])).to(
+                device or "cpu"
+            )
+    return BlockMask(seq_lengths=mask.shape[-2:], BLOCK_SIZE=(block_size, block_size), mask_mod=function, **arrays)
 
 
 # -- the tables: (planes, rows) counts, and (planes, rows, columns) indices, those in the set ascending, then the
 #    others; of the partial and the full blocks by rows, then of both by columns
 
 
-def _from_array(blocks: BlockMap) -> list[Table]:
-    rows = blocks.shape[-2]
-    touched, full = (spans.reshape((-1, rows)).to_bool() for spans in (blocks.touched, blocks.full))
-    found = np.stack([touched & ~full, full])  # (kinds, planes, rows, columns)
+def _from_array(touched: Spans, full: Spans) -> list[Table]:
+    some, whole = touched.to_bool(), full.to_bool()
+    found = np.stack([some & ~whole, whole])  # (kinds, planes, rows, columns)
     tables = [_members_first(kinds) for kinds in (found, np.ascontiguousarray(found.swapaxes(2, 3)))]
     return [(counts[kind], indices[kind]) for counts, indices in tables for kind in range(2)]
 
@@ -85,16 +85,15 @@ def _members_first(found: npt.NDArray[np.bool_]) -> Table:
     return found.sum(axis=-1, dtype=np.int32), indices
 
 
-def _from_spans(blocks: BlockMap) -> list[Table]:
+def _from_spans(touched: Spans, full: Spans) -> list[Table]:
     """The same for more blocks than an array should hold."""
-    kinds = [_planes(blocks.touched & ~blocks.full), _planes(blocks.full)]
+    kinds = [_planes(touched & ~full), _planes(full)]
     return [_table(some) for some in (*kinds, *([spans.transpose() for spans in kind] for kind in kinds))]
 
 
 def _planes(spans: Spans) -> list[Spans]:
     """The spans of each plane."""
-    flat = spans.reshape((-1, spans.shape[-1]))
-    return [flat.take(i) for i in range(flat.shape[0])]
+    return [spans.take(i) for i in range(spans.shape[0])]
 
 
 def _table(planes: list[Spans]) -> Table:
