@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, Union
 
@@ -148,6 +148,12 @@ def _read_parameters(cls: type[Item]) -> dict[str, Field]:
     hints = typing.get_type_hints(cls, include_extras=True)
     attributes = [a for a in own_first(cls) if a.init]
     return {a.alias or a.name: Field(a, hints.get(a.name, Any)) for a in attributes}
+
+
+def left_open(cls: type[Item], given: Iterable[str]) -> dict[str, Field]:
+    """The parameters of a class that are not given, in whatever spelling."""
+    own = {cls.aliases.get(name, name) for name in given}
+    return {name: field for name, field in parameters(cls).items() if name not in own}
 
 
 def own_first(cls: type[Item]) -> list[attrs.Attribute[Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from inspect import signature
 from typing import Any, NamedTuple
 
-from maskkit.configs.fields import CONVERTER, build, parameters
+from maskkit.configs.fields import CONVERTER, build, left_open, parameters
 from maskkit.errors import ConfigError, config_error, problems_of
 from maskkit.masks.algebra import combine
 from maskkit.masks.given import from_array
@@ -25,39 +26,39 @@ class Form(NamedTuple):
 
     Attributes:
         inside: what stands under the key: "many" masks in a list, "one" mask, or none but a "value".
-        beside: the parameters.
         build: what makes the mask, of what stands under the key and of the parameters.
     """
 
     inside: str
-    beside: frozenset[str]
     build: Callable[..., Any]
+
+    @property
+    def beside(self) -> dict[str, bool]:
+        """The parameters, and whether each is needed."""
+        _, *parameters = signature(self.build).parameters.values()
+        return {parameter.name: parameter.default is parameter.empty for parameter in parameters}
 
 
 FORMS = {
-    "and": Form("many", frozenset(), lambda parts: combine("and", *parts)),
-    "or": Form("many", frozenset(), lambda parts: combine("or", *parts)),
-    "xor": Form("many", frozenset(), lambda parts: combine("xor", *parts)),
-    "not": Form("one", frozenset(), lambda part: ~part),
-    "view": Form("one", frozenset({"slices"}), lambda part, slices: part[as_slices(slices)]),
-    "pick": Form("one", frozenset({"axis", "index"}), pick),
-    "at": Form("one", frozenset({"query", "key"}), lambda part, query=None, key=None: part.at(query, key)),
-    "T": Form("one", frozenset(), lambda part: part.T),
-    "key_tokens": Form("one", frozenset({"others"}), lambda part, others: part.keys(others)),
-    "query_tokens": Form("one", frozenset({"others"}), lambda part, others: part.queries(others)),
-    "stack": Form("many", frozenset({"axis", "of"}), restacked),
-    "direct_sum": Form("many", frozenset(), direct_sum),
-    "grid": Form("many", frozenset({"rows", "columns"}), replaced),
-    "astype": Form("one", frozenset({"dtype"}), lambda part, dtype: part.astype(dtype)),
-    "array": Form("value", frozenset({"true", "axes"}), from_array),
-    "lengths": Form(
-        "value", frozenset({"seq_len", "padding"}), lambda lengths, **rest: PaddingMask(lengths=lengths, **rest)
-    ),
+    "and": Form("many", lambda parts: combine("and", *parts)),
+    "or": Form("many", lambda parts: combine("or", *parts)),
+    "xor": Form("many", lambda parts: combine("xor", *parts)),
+    "not": Form("one", lambda part: ~part),
+    "view": Form("one", lambda part, slices: part[as_slices(slices)]),
+    "pick": Form("one", pick),
+    "at": Form("one", lambda part, query=None, key=None: part.at(query, key)),
+    "T": Form("one", lambda part: part.T),
+    "key_tokens": Form("one", lambda part, others: part.keys(others)),
+    "query_tokens": Form("one", lambda part, others: part.queries(others)),
+    "stack": Form("many", restacked),
+    "direct_sum": Form("many", direct_sum),
+    "grid": Form("many", replaced),
+    "astype": Form("one", lambda part, dtype: part.astype(dtype)),
+    "array": Form("value", from_array),
+    "lengths": Form("value", lambda n, seq_len, padding: PaddingMask(lengths=n, seq_len=seq_len, padding=padding)),
 }
 """What `Pattern.saved` writes."""
 _LOGIC = ("and", "or", "xor", "not")
-_OPTIONAL = ("at", "array")
-"""Forms whose parameters have defaults."""
 
 
 def form_of(node: Mapping[str, Any]) -> str:
@@ -65,49 +66,28 @@ def form_of(node: Mapping[str, Any]) -> str:
     return next((key for key in FORMS if key in node), "")
 
 
-def changed(node: Any, change: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """The tree with the config of every single item in it changed; what is malformed is left for `config` to name."""
-    if isinstance(node, str):
-        node = {"type": node}
-    if not isinstance(node, Mapping):
-        return node
-    if "type" in node:
-        return change(node)
-    key = form_of(node)
-    inside = FORMS[key].inside if key else "value"
-    if inside == "one":
-        return {**node, key: changed(node[key], change)}
-    if inside == "many" and isinstance(node[key], (list, tuple)):
-        return {**node, key: [changed(part, change) for part in node[key]]}
-    return dict(node)
+def changed(node: Any, change: Callable[[Mapping[str, Any]], Any], forms: Iterable[str] = FORMS) -> Any:
+    """The tree with the config of every single item changed that stands under these forms alone.
 
-
-def _changed_logic(node: Any, change: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """The tree with the config of every single item changed that stands under `& | ^ ~` alone."""
+    What is malformed is left for `config` to name.
+    """
     node = {"type": node} if isinstance(node, str) else node
     if not isinstance(node, Mapping):
         return node
     if "type" in node:
         return change(node)
     key = form_of(node)
-    if key not in _LOGIC:
-        return node
-    parts = node[key]
-    if isinstance(parts, (list, tuple)):
-        return {**node, key: [_changed_logic(part, change) for part in parts]}
-    return {**node, key: _changed_logic(parts, change)}
+    if key not in forms or FORMS[key].inside == "value":
+        return dict(node)
+    if isinstance(node[key], (list, tuple)):
+        return {**node, key: [changed(part, change, forms) for part in node[key]]}
+    return {**node, key: changed(node[key], change, forms)}
 
 
-def _under_logic(node: Any) -> list[Mapping[str, Any]]:
+def leaves(node: Any, forms: Iterable[str] = FORMS) -> list[Mapping[str, Any]]:
+    """The configs of single items in a tree that stand under these forms alone."""
     found: list[Mapping[str, Any]] = []
-    _changed_logic(node, found.append)
-    return found
-
-
-def leaves(node: Any) -> list[Mapping[str, Any]]:
-    """The configs of single items in a tree."""
-    found: list[Mapping[str, Any]] = []
-    changed(node, found.append)
+    changed(node, found.append, forms)
     return found
 
 
@@ -171,9 +151,9 @@ class _Reader:
     def _form(self, key: str, node: Mapping[str, Any], path: str) -> Any:
         """A mask that no plugin makes."""
         node = self._with_lengths(key, node)
-        inside, beside, make = FORMS[key]
-        own = {name: value for name, value in node.items() if name != key}
-        if not (set(own) <= beside if key in _OPTIONAL else set(own) == beside):
+        inside, make = FORMS[key]
+        beside, own = FORMS[key].beside, {name: value for name, value in node.items() if name != key}
+        if own.keys() - beside or any(needed and name not in own for name, needed in beside.items()):
             needs = (
                 f"needs {', '.join(sorted(beside))} beside it, and no more" if beside else "stands alone in its mapping"
             )
@@ -191,18 +171,19 @@ class _Reader:
 
     def _with_lengths(self, key: str, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """Under `& | ^ ~`, masks that are not told their length take it from the others, where all have the same."""
-        if key not in _LOGIC or not any(map(self._lacks_length, _under_logic(node))):
+        below = leaves(node, _LOGIC)
+        if key not in _LOGIC or not any(map(self._lacks_length, below)):
             return node
         found: set[int] = set()
-        for leaf in _under_logic(node):
+        for leaf in below:
             with suppress(ConfigError):
                 mask = None if self._lacks_length(leaf) else _Reader(self.shared)._item(leaf, "mask", "in it")
                 found |= {*mask.shape[-2:]} if isinstance(mask, AttentionMask) else set()
         if len(found) != 1:
             return node
-        length = found.pop()
-        filled: Mapping[str, Any] = _changed_logic(
-            node, lambda leaf: {**leaf, "seq_len": length} if self._lacks_length(leaf) else leaf
+        length = {"seq_len": found.pop()}
+        filled: Mapping[str, Any] = changed(
+            node, lambda leaf: {**leaf, **length} if self._lacks_length(leaf) else leaf, _LOGIC
         )
         return filled
 
@@ -211,8 +192,8 @@ class _Reader:
             cls = registry.find(leaf["type"], "mask")
         except ConfigError:
             return False  # for its own turn to name
-        fields, given = parameters(cls), {cls.aliases.get(name, name) for name in (*leaf, *self.shared)}
-        return "seq_len" in fields and fields["seq_len"].required and "seq_len" not in given
+        field = left_open(cls, (*leaf, *self.shared)).get("seq_len")
+        return field is not None and field.required
 
     def _mask(self, node: Any, path: str) -> Mask | None:
         """A node that must be one mask."""

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 from maskkit.arrays.randomness import seed_or_new
 from maskkit.configs.expressions import tree as read_expression
-from maskkit.configs.fields import parameters
+from maskkit.configs.fields import left_open, parameters
 from maskkit.configs.reading import changed, config
 from maskkit.configs.saving import plain, to_dict
 from maskkit.errors import ConfigError, config_error, problems_of
@@ -20,7 +20,7 @@ from maskkit.registry.item import Item
 from maskkit.registry.loader import registry
 from maskkit.validators import shown
 
-SIZES = ("seq_len", "height", "width")
+SIZES = {"seq_len", "height", "width"}
 """Parameters that a template may leave open."""
 
 
@@ -113,11 +113,9 @@ class _Draft:
         except ConfigError:
             return node  # for `check` to name
         self.classes.append(cls)
-        fields, own = parameters(cls), _own(cls, node)
-        for size in SIZES:
-            if size in fields and size not in own:
-                self.sizes[f"{size} required for {cls.name.replace('_', ' ')} mask"] = size
-        if "seed" in fields and node.get("seed") is None:
+        for size in left_open(cls, node).keys() & SIZES:
+            self.sizes[f"{size} required for {cls.name.replace('_', ' ')} mask"] = size
+        if "seed" in parameters(cls) and node.get("seed") is None:
             return {**node, "seed": seed_or_new(None)}
         return node
 
@@ -138,13 +136,7 @@ class _Draft:
             raise config_error(problems, "mask")
 
 
-def _own(cls: type[Item], node: Mapping[str, Any]) -> set[str]:
-    """The parameters that a config gives, by their own names."""
-    return {cls.aliases.get(name, name) for name in node}
-
-
 def _filled(node: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     """The config of one mask, with the sizes that it left open."""
-    cls = registry.find(node["type"], "mask")
-    own, fields = _own(cls, node), parameters(cls)
-    return {**node, **{name: size for name, size in sizes.items() if name in fields and name not in own}}
+    missing = left_open(registry.find(node["type"], "mask"), node)
+    return {**node, **{name: size for name, size in sizes.items() if name in missing}}

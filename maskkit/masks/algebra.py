@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, reduce
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
+from maskkit import limits
 from maskkit.masks.axes import is_attention, own_index, plane_ids, together
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.spans import Spans
@@ -21,6 +22,7 @@ _APPLY: dict[str, Callable[..., Any]] = {"and": operator.and_, "or": operator.or
 SYMBOLS = {"and": " & ", "or": " | ", "xor": " ^ "}
 
 
+@frozen
 class Several(Mask):
     """A mask made of several, whose axes meet by name: one that a part lacks, or has in size 1, serves all."""
 
@@ -49,17 +51,23 @@ class Several(Mask):
         return found
 
     @property
+    def intervals(self) -> int:
+        return max(part.intervals for part in self.parts)
+
+    @property
     def on_host(self) -> bool:
         return all(part.on_host for part in self.parts)
 
+    def with_parts(self, parts: tuple[Any, ...]) -> Any:
+        return evolve(self, parts=parts)
 
-@frozen(repr=False)
+
+@frozen
 class Combination(Several):
     """Masks under one operation, on what is allowed; each part decides for itself, at the last moment."""
 
     name = "combined"
     operation: Operation
-    parts: tuple[Mask, ...]
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -70,33 +78,26 @@ class Combination(Several):
         results = [part.allows(*own_index(part, axes, index)) for part in self.parts]
         return ~results[0] if self.operation == "not" else reduce(_APPLY[self.operation], results)
 
-    def spans(self, *rows: Any) -> Spans | None:
-        found = [self._of(part, part.spans, rows) for part in self.parts]
-        if any(spans is None for spans in found):
+    def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
+        if not loose or self.intervals <= limits.intervals:
+            exact = [self._of(part, rows, loose=False) for part in self.parts]
+            if None not in exact:
+                return ~exact[0] if self.operation == "not" else reduce(_APPLY[self.operation], exact)  # type: ignore[operator]
+        if not loose or self.operation == "not":
             return None
-        return ~found[0] if self.operation == "not" else reduce(_APPLY[self.operation], found)  # type: ignore[operator]
-
-    @property
-    def intervals(self) -> int:
-        return max(part.intervals for part in self.parts)
-
-    def reach(self, *rows: Any) -> Spans | None:
-        exact = super().reach(*rows)
-        if exact is not None or self.operation == "not":
-            return exact
-        found = [self._of(part, part.reach, rows) for part in self.parts]
+        found = [self._of(part, rows, loose=True) for part in self.parts]
         if self.operation == "and":
             known = [reach for reach in found if reach is not None]
             return reduce(operator.and_, known) if known else None
         return None if None in found else reduce(operator.or_, found)
 
-    def _of(self, part: Mask, find: Callable[..., Spans | None], rows: tuple[Any, ...]) -> Spans | None:
-        """Spans of a part, for the rows and keys of the whole."""
+    def _of(self, part: Mask, rows: tuple[Any, ...], loose: bool) -> Spans | None:
+        """What is found of a part, for the rows and keys of the whole."""
         axes, (*_, keys) = self.axes, self.shape
         own = own_index(part, axes, rows)
         shape = np.broadcast_shapes(*(np.shape(r) for r in rows))
         if part.axes[-1] == axes[-1] and part.shape[-1] == keys:
-            found = find(*own)
+            found = part.found(own, loose)
             return None if found is None else found.within(keys, shape)
         allowed = part.allows(*own, *(own[0] * 0,) * (len(part.axes) - len(own)))  # one answer serves all keys
         return Spans.interval(0, np.where(allowed, keys, 0)).within(keys, shape)
@@ -106,12 +107,8 @@ class Combination(Several):
         whole = self.shape
         return math.lcm(*(part.period for part in self.parts)) if all(p.shape == whole for p in self.parts) else 0
 
-    def with_parts(self, parts: tuple[Any, ...]) -> Any:
-        return evolve(self, parts=parts)
-
     def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        parts = [save(part) for part in self.parts]
-        return {self.operation: parts[0] if self.operation == "not" else parts}
+        return {self.operation: save(self.parts[0] if self.operation == "not" else self.parts)}
 
     def bracketed(self) -> str:
         return repr(self) if self.operation == "not" else f"({self!r})"
@@ -141,10 +138,9 @@ def combine(operation: str, *masks: Mask) -> Mask:
     Raises:
         ConfigError: two differ in the size of an axis, or are not of the same things; it names the axis.
     """
-    dtypes = {mask.array_dtype for mask in masks}
-    if dtypes != {"bool"}:
-        plain = combine(operation, *(mask.astype("bool") for mask in masks))
-        return plain.astype(dtypes.pop() if len(dtypes) == 1 else "bool")
+    masks, dtype = of_one_dtype(masks)
+    if dtype != "bool":
+        return combine(operation, *masks).astype(dtype)
     if operation == "not":
         inner = masks[0]
         if isinstance(inner, Combination) and inner.operation == "not":
@@ -158,4 +154,11 @@ def combine(operation: str, *masks: Mask) -> Mask:
                 parts.append(part)
     if len(parts) == 1 and operation != "not":
         return parts[0]
-    return (AttentionCombined if is_attention(axes) else Combined)(operation, tuple(parts))  # type: ignore[arg-type]
+    return (AttentionCombined if is_attention(axes) else Combined)(tuple(parts), operation)  # type: ignore[arg-type]
+
+
+def of_one_dtype(masks: Iterable[Mask]) -> tuple[tuple[Mask, ...], str]:
+    """Masks without dtypes of their own, and that of what is made of them: the one that all agree on, else bool."""
+    masks = tuple(masks)
+    dtypes = {mask.array_dtype for mask in masks}
+    return tuple(mask.astype("bool") for mask in masks), dtypes.pop() if len(dtypes) == 1 else "bool"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -28,7 +28,7 @@ class Given(Mask):
         axes: the name of each of its axes.
     """
 
-    name = "array"
+    name = form = "array"
     array: Any = field(converter=as_flags, validator=_BOOLEANS, eq=by_content)
     true: str = field(validator=one_of("allowed", "blocked"))
     axes: tuple[str, ...]
@@ -42,10 +42,6 @@ class Given(Mask):
         """What the array says there."""
         value = take(self.array, *index)
         return value if self.true == "allowed" else ~value
-
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        """The array, which way round it is, and its axes."""
-        return {"array": save(self.array), "true": self.true, "axes": list(self.axes)}
 
 
 class ArrayMask(Given):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ class PaddingMask(Mask):
         padding: the side on which the padding is, "post" (behind the tokens) or "pre".
     """
 
-    name = "padded"
+    name, form = "padded", "lengths"
     axes = ("batch", "token")
     rules = (within("lengths", 0, "seq_len"),)
     samples = (dict(lengths=[3, 0, 5], seq_len=5), dict(lengths=[3, 0, 5], seq_len=5, padding="pre"))
@@ -53,10 +52,6 @@ class PaddingMask(Mask):
         lengths: npt.NDArray[np.int64] = np.asarray(host(self.lengths), np.int64)[b]
         first = 0 if self.padding == "post" else self.seq_len - lengths
         return Spans.interval(first, first + lengths)
-
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        """The lengths, which no plugin's mask is saved by."""
-        return {"lengths": save(self.lengths), "seq_len": self.seq_len, "padding": self.padding}
 
 
 def is_of_tokens(pattern: Pattern) -> bool:

@@ -25,6 +25,8 @@ class Pattern(Item):
 
     kind = "mask"
     category: ClassVar[str] = "segmentation"
+    form: ClassVar[str] = ""
+    """The key of its saved form, of what no plugin makes."""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ class Pattern(Item):
         None if it has no such structure: everything then goes through `allows`. The default solves `allows` for the
         last index.
         """
-        return self._solved(rows, loose=False)
+        return self._found(rows, loose=False)
 
     @property
     def intervals(self) -> int:
@@ -70,9 +72,14 @@ class Pattern(Item):
         """
         if type(self).spans is not Pattern.spans:
             return self.spans(*rows) if self.intervals <= limits.intervals else None
-        return self._solved(rows, loose=True)
+        return self._found(rows, loose=True)
 
-    def _solved(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
+    def found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
+        """`reach` if `loose`, else `spans`: what patterns made of patterns ask these for."""
+        return self.reach(*rows) if loose else self.spans(*rows)
+
+    def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
+        """What both give where neither is written by hand; patterns made of patterns find it with these."""
         if not self.on_host or self._traced.condition is None:
             return None
         return solved.spans(self._traced.condition, rows, self.shape[-1], loose=loose)
@@ -128,11 +135,13 @@ class Pattern(Item):
         return repr(self)
 
     def saved(self, save: Callable[[Any], Any]) -> dict[str, Any] | None:
-        """The saved form of what no plugin makes, its parts and values through `save`; None where a name stands for it.
+        """The saved form of what no plugin makes, its values through `save`; None where a name stands for it.
 
-        `maskkit.configs.reading.FORMS` reads it.
+        Under `form` its first field, and beside it the others that are given: `maskkit.configs.reading.FORMS` reads it.
         """
-        return None
+        keys = [self.form, *(a.alias for a in self.__attrs_attrs__[1:])]
+        values = (getattr(self, a.name) for a in self.__attrs_attrs__)
+        return {key: save(x) for key, x in zip(keys, values, strict=True) if x is not None} if self.form else None
 
 
 class _Traced:

@@ -8,26 +8,23 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 from maskkit.arrays.indices import maximum, minimum
 from maskkit.errors import ConfigError
-from maskkit.masks.algebra import Several
+from maskkit.masks.algebra import Several, of_one_dtype
 from maskkit.masks.axes import HEADS, LEADING, own_index, sizes
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.spans import Spans
 from maskkit.validators import shown
 
 
-@frozen(repr=False)
+@frozen
 class Placed(Several, AttentionMask):
     """Masks at places of a grid of rows and columns; what no mask covers is blocked."""
 
     name = "placed"
-    parts: tuple[Mask, ...]
     rows: tuple[int, ...]  # the row of the grid that each part stands in
     columns: tuple[int, ...]
-    heights: tuple[int, ...]  # queries of each row of the grid
-    widths: tuple[int, ...]
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -37,52 +34,44 @@ class Placed(Several, AttentionMask):
                 if len(counts - {1}) > 1:
                     raise ConfigError(f"masks beside each other differ along the axis {axis!r}: {sorted(counts)}")
                 found[axis] = max(counts)
-        found |= {"query": sum(self.heights), "key": sum(self.widths)}
+        found |= {"query": self._tops[-1], "key": self._lefts[-1]}
         return {axis: found[axis] for axis in HEADS if axis in found}
 
     @cached_property
     def _tops(self) -> list[int]:
-        return [0, *accumulate(self.heights)]
+        return _starts([part.shape[-2] for part in self.parts], self.rows)
 
     @cached_property
     def _lefts(self) -> list[int]:
-        return [0, *accumulate(self.widths)]
+        return _starts([part.shape[-1] for part in self.parts], self.columns)
 
     def allows(self, *index: Any) -> Any:
         *leading, q, k = index
         found = (q < 0) & (k < 0)
-        for i, part in enumerate(self.parts):
-            (row, in_row), (column, in_column) = (
-                _local(q, self._tops, self.rows[i]),
-                _local(k, self._lefts, self.columns[i]),
-            )
+        for part, place_q, place_k in zip(self.parts, self.rows, self.columns, strict=True):
+            row, in_row = _local(q, self._tops, place_q)
+            column, in_column = _local(k, self._lefts, place_k)
             found = found | (in_row & in_column & part.allows(*own_index(part, self.axes, (*leading, row, column))))
         return found
 
-    def spans(self, *rows: Any) -> Spans | None:
-        return self._laid([part.spans for part in self.parts], rows)
-
-    def reach(self, *rows: Any) -> Spans | None:
-        return self._laid([part.reach for part in self.parts], rows)
-
-    def _laid(self, find: list[Callable[..., Spans | None]], rows: tuple[Any, ...]) -> Spans | None:
+    def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
         """The spans of all parts that the rows cross, each moved to its columns."""
         *leading, q = np.broadcast_arrays(*rows)
         keys, flat = self.shape[-1], q.reshape(-1)
         row, found = np.searchsorted(self._tops, flat, side="right") - 1, []
-        for i, part in enumerate(self.parts):
-            here = np.flatnonzero(row == self.rows[i])
+        for part, place_q, place_k in zip(self.parts, self.rows, self.columns, strict=True):
+            here = np.flatnonzero(row == place_q)
             if not len(here):
                 continue
-            own = (*(axis.reshape(-1)[here] for axis in leading), flat[here] - self._tops[self.rows[i]])
-            spans = find[i](*own_index(part, self.axes, own))
+            own = (*(axis.reshape(-1)[here] for axis in leading), flat[here] - self._tops[place_q])
+            spans = part.found(own_index(part, self.axes, own), loose)
             if spans is None:
                 return None
             spans = spans.within(part.shape[-1], here.shape)
             lo, hi = np.full((2, len(spans), flat.size), keys)
             some = spans.lo < spans.hi
             for ends, whole in ((spans.lo, lo), (spans.hi, hi)):
-                whole[:, here] = np.where(some, ends + self._lefts[self.columns[i]], keys)
+                whole[:, here] = np.where(some, ends + self._lefts[place_k], keys)
             found.append(Spans.cut(lo, hi, keys))
         if not found:
             return Spans.nothing(q.shape, keys)
@@ -93,34 +82,28 @@ class Placed(Several, AttentionMask):
         crossed = np.bincount(self.rows, weights=[part.intervals for part in self.parts])
         return int(crossed.max(initial=1))
 
-    def with_parts(self, parts: tuple[Any, ...]) -> Any:
-        return evolve(self, parts=parts)
-
     @property
     def _diagonal(self) -> bool:
         return self.rows == self.columns == tuple(range(len(self.parts)))
 
-    def _cells(self, show: Callable[[Any], Any]) -> list[list[Any]]:
-        cells: list[list[Any]] = [[None] * len(self.widths) for _ in self.heights]
-        for part, row, column in zip(self.parts, self.rows, self.columns, strict=True):
-            cells[row][column] = show(part)
-        return cells
-
     def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
         """As the function that makes it takes it."""
         if self._diagonal:
-            return {"direct_sum": [save(part) for part in self.parts]}
-        parts = [save(part) for part in self.parts]
-        return {"grid": parts, "rows": list(self.rows), "columns": list(self.columns)}
+            return {"direct_sum": save(self.parts)}
+        return {"grid": save(self.parts), "rows": save(self.rows), "columns": save(self.columns)}
 
     def __repr__(self) -> str:
         if self._diagonal:
             return f"direct_sum([{', '.join(map(repr, self.parts))}])"
-        return "grid([" + ", ".join(f"[{', '.join(row)}]" for row in _texts(self._cells(repr))) + "])"
+        part_at = dict(zip(zip(self.rows, self.columns, strict=True), self.parts, strict=True))
+        rows, columns = range(max(self.rows) + 1), range(max(self.columns) + 1)
+        return f"grid({[[part_at.get((row, column)) for column in columns] for row in rows]!r})"
 
 
-def _texts(cells: list[list[Any]]) -> list[list[str]]:
-    return [[str(cell) for cell in row] for row in cells]
+def _starts(sizes: Iterable[int], places: tuple[int, ...]) -> list[int]:
+    """Where the lines of a grid begin, and behind the last one, from the sizes of what stands in them."""
+    size_of = dict(zip(places, sizes, strict=True))
+    return [0, *accumulate(size_of[place] for place in range(len(size_of)))]
 
 
 def _local(index: Any, starts: list[int], place: int) -> tuple[Any, Any]:
@@ -174,21 +157,18 @@ def _placed(parts: tuple[Mask, ...], rows: tuple[int, ...], columns: tuple[int, 
     for part in parts:
         if not isinstance(part, AttentionMask):
             raise ConfigError(f"masks that lie beside each other must be of queries and keys, got {shown(part)}")
-    heights: dict[int, int] = {}
-    widths: dict[int, int] = {}
-    for part, row, column in zip(parts, rows, columns, strict=True):
-        queries, keys = part.shape[-2:]
-        for axis, known, place, size in (("query", heights, row, queries), ("key", widths, column, keys)):
+    for line, axis, places in (("row", "query", rows), ("column", "key", columns)):
+        known: dict[int, int] = {}
+        for part, place in zip(parts, places, strict=True):
+            size = sizes(part)[axis]
             if known.setdefault(place, size) != size:
-                line = "row" if axis == "query" else "column"
                 raise ConfigError(
                     f"{line} {place} of the grid has {known[place]} and {size} along the axis {axis!r}: {part!r}"
                 )
-    dtypes = {part.array_dtype for part in parts}
-    plain = tuple(part.astype("bool") for part in parts)
-    found = Placed(plain, rows, columns, *(tuple(d[i] for i in range(len(d))) for d in (heights, widths)))
-    _ = found.sizes
-    return found.astype(dtypes.pop()) if len(dtypes) == 1 else found
+    plain, dtype = of_one_dtype(parts)
+    found = Placed(plain, rows, columns)
+    _ = found.sizes  # batches and heads must meet
+    return found.astype(dtype)
 
 
 def replaced(parts: list[Mask], rows: Any, columns: Any) -> Mask:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from attrs import evolve, frozen
+from attrs import frozen
 from maskkit.arrays.indices import take
 from maskkit.errors import ConfigError
-from maskkit.masks.algebra import Several
+from maskkit.masks.algebra import Several, of_one_dtype
 from maskkit.masks.axes import HEADS, LEADING, own_index, plane_ids, together
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.spans import Spans
 from maskkit.validators import one_of, shown
 
 
-@frozen(repr=False)
+@frozen
 class Stack(Several, AttentionMask):
     """Masks along an axis of their own; those that are equal are held, and computed, once."""
 
-    name = "stack"
+    name = form = "stack"
     axis: str
-    parts: tuple[Mask, ...]
     of: tuple[int, ...]  # which part each head or sample has
 
     @cached_property
@@ -46,27 +45,16 @@ class Stack(Several, AttentionMask):
         found = ((which == i) & part.allows(*own_index(part, axes, index)) for i, part in enumerate(self.parts))
         return reduce(lambda a, b: a | b, found)
 
-    def spans(self, *rows: Any) -> Spans | None:
-        return self._chosen([part.spans for part in self.parts], rows)
-
-    def reach(self, *rows: Any) -> Spans | None:
-        return self._chosen([part.reach for part in self.parts], rows)
-
-    def _chosen(self, find: list[Callable[..., Spans | None]], rows: tuple[Any, ...]) -> Spans | None:
-        """What the part of each row finds."""
+    def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
         which, axes, keys = self._which(rows), self.axes, self.shape[-1]
         shape = np.broadcast_shapes(*(np.shape(row) for row in rows))
         chosen = []
         for i in np.unique(which).tolist():
-            spans = find[i](*own_index(self.parts[i], axes, rows))
+            spans = self.parts[i].found(own_index(self.parts[i], axes, rows), loose)
             if spans is None:
                 return None
             chosen.append(spans.within(keys, shape).only(np.broadcast_to(which == i, shape)))
         return Spans.union(chosen)
-
-    @property
-    def intervals(self) -> int:
-        return max(part.intervals for part in self.parts)
 
     @property
     def plane_ids(self) -> npt.NDArray[np.int64]:
@@ -77,13 +65,6 @@ class Stack(Several, AttentionMask):
         own = np.take_along_axis(ids, np.broadcast_to(which, shape[:-2])[None], 0)[0]
         found: npt.NDArray[np.int64] = own + which * (ids.max() + 1)
         return found
-
-    def with_parts(self, parts: tuple[Any, ...]) -> Any:
-        return evolve(self, parts=parts)
-
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        """The parts once, and which of them each head or sample has."""
-        return {"stack": [save(part) for part in self.parts], "axis": self.axis, "of": list(self.of)}
 
     def __repr__(self) -> str:
         texts = [repr(part) for part in self.parts]
@@ -110,13 +91,11 @@ def stack(masks: Iterable[Mask], axis: str = "head") -> Mask:
             raise ConfigError(f"stack takes masks of queries and keys, got {shown(mask)}")
         if axis in mask.axes:
             raise ConfigError(f"{mask!r} has the axis {axis!r} already; stack what mask[i] gives")
-    dtypes = {mask.array_dtype for mask in given}
-    given = [mask.astype("bool") for mask in given]
-    parts = list(dict.fromkeys(given))
+    plain, dtype = of_one_dtype(given)
+    parts = tuple(dict.fromkeys(plain))
     together(parts, "stack")
     place = {part: i for i, part in enumerate(parts)}
-    stacked = Stack(axis, tuple(parts), tuple(place[mask] for mask in given))
-    return stacked.astype(dtypes.pop()) if len(dtypes) == 1 else stacked
+    return Stack(parts, axis, tuple(place[mask] for mask in plain)).astype(dtype)
 
 
 def restacked(parts: list[Mask], axis: str, of: Any) -> Mask:

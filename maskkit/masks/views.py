@@ -24,7 +24,7 @@ from maskkit.masks.spans import Spans
 from maskkit.validators import array, is_integer, optional, positive, shown
 
 
-@frozen(repr=False)
+@frozen
 class Derived(Mask):
     """A mask that asks another one, at other places. Subclasses say where, and what then is seen."""
 
@@ -49,15 +49,8 @@ class Derived(Mask):
     def allows(self, *index: Any) -> Any:
         return self.base.allows(*self._at(index))
 
-    def spans(self, *rows: Any) -> Spans | None:
-        return self._through(self.base.spans, rows)
-
-    def reach(self, *rows: Any) -> Spans | None:
-        return self._through(self.base.reach, rows)
-
-    def _through(self, find: Callable[..., Spans | None], rows: tuple[Any, ...]) -> Spans | None:
-        """What the base finds, as it is here."""
-        found = find(*self._at(rows))
+    def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
+        found = self.base.found(self._at(rows), loose)
         return None if found is None else self._seen(found)
 
     @property
@@ -83,11 +76,11 @@ class Derived(Mask):
 # -- slices -----------------------------------------------------------------------------------------------------------
 
 
-@frozen(repr=False)
+@frozen
 class Slices(Derived):
     """Some rows and some keys of a mask: for every axis a start, a step and a count."""
 
-    name = "view"
+    name = form = "view"
     slices: tuple[tuple[int, int, int], ...]
 
     @property
@@ -112,9 +105,6 @@ class Slices(Derived):
         steps = [step for _, step, _ in self.slices[-2:]]
         return self.base.period // math.gcd(self.base.period, steps[0]) if steps[0] == steps[-1] else 0
 
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        return {"view": save(self.base), "slices": [list(one) for one in self.slices]}
-
     def __repr__(self) -> str:
         texts = (slice_text(one, size) for one, size in zip(self.slices, self.base.shape, strict=True))
         return f"{self.base.bracketed()}[{', '.join(texts)}]"
@@ -128,11 +118,11 @@ class AttentionView(Slices, AttentionMask):
     """Of queries and keys."""
 
 
-@frozen(repr=False)
+@frozen
 class Pick(Derived, AttentionMask):
     """One sample of a batch, or one head: `mask[2]`."""
 
-    name = "pick"
+    name = form = "pick"
     axis: str
     index: int
 
@@ -154,9 +144,6 @@ class Pick(Derived, AttentionMask):
     @property
     def plane_ids(self) -> npt.NDArray[np.int64]:
         return np.asarray(self.base.plane_ids.take(self.index, self._place))
-
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        return {"pick": save(self.base), "axis": self.axis, "index": self.index}
 
     def __repr__(self) -> str:
         return f"{self.base.bracketed()}[{':, ' * self._place}{self.index}]"
@@ -199,11 +186,11 @@ def pick(mask: Mask, axis: str, index: int) -> Mask:
 _POSITIONS = optional(array(ndim=(1, 2), dtype="integer"))
 
 
-@frozen(repr=False)
+@frozen
 class At(Derived, AttentionMask):
     """A mask whose queries and keys stand at other positions: `mask.at(query=..., key=...)`."""
 
-    name = "at"
+    name = form = "at"
     query: Any = field(default=None, converter=as_array, validator=_POSITIONS, eq=by_content)
     key: Any = field(default=None, converter=as_array, validator=_POSITIONS, eq=by_content)
 
@@ -256,7 +243,7 @@ class At(Derived, AttentionMask):
         found = self.base.allows(*own_index(self.base, self.axes, tuple(moved.values())))
         return reduce(operator.and_, inside, found)
 
-    def _through(self, find: Callable[..., Spans | None], rows: tuple[Any, ...]) -> Spans | None:
+    def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
         moved = dict(zip(self.axes, rows, strict=False))
         shape = np.broadcast_shapes(*(np.shape(r) for r in rows))
         inside = np.ones(shape, np.bool_)
@@ -266,7 +253,7 @@ class At(Derived, AttentionMask):
         runs = None if self.key is None else self._runs
         if runs is not None and not limits.fit_spans(runs.shape[1], np.empty(shape)):
             return None
-        found = find(*own_index(self.base, self.axes, tuple(moved.values())))
+        found = self.base.found(own_index(self.base, self.axes, tuple(moved.values())), loose)
         if found is None:
             return None
         found = found.within(self.base.shape[-1], shape).only(inside)
@@ -285,27 +272,22 @@ class At(Derived, AttentionMask):
     def intervals(self) -> int:
         return self.base.intervals * (1 if self.key is None or not self.on_host else max(self._runs.shape[1], 1))
 
-    @property
-    def plane_ids(self) -> npt.NDArray[np.int64]:
-        return AttentionMask.plane_ids.fget(self)  # type: ignore[attr-defined, no-any-return]
+    plane_ids = AttentionMask.plane_ids
 
     @property
     def on_host(self) -> bool:
         return self.base.on_host and all(host(positions) is not None for positions in self._given.values())
-
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        return {"at": save(self.base), **{axis: save(positions) for axis, positions in self._given.items()}}
 
     def __repr__(self) -> str:
         given = ", ".join(f"{axis}={shown(positions)}" for axis, positions in self._given.items())
         return f"{self.base.bracketed()}.at({given})"
 
 
-@frozen(repr=False)
+@frozen
 class Transposed(Derived, AttentionMask):
     """Queries and keys exchanged: `mask.T`."""
 
-    name = "T"
+    name = form = "T"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -316,24 +298,17 @@ class Transposed(Derived, AttentionMask):
         *leading, q, k = index
         return (*leading, k, q)
 
-    def spans(self, *rows: Any) -> Spans | None:
-        return AttentionMask.spans(self, *rows)
-
-    def reach(self, *rows: Any) -> Spans | None:
-        return AttentionMask.reach(self, *rows)
+    _found = AttentionMask._found  # its keys are the base's queries
 
     @property
     def period(self) -> int:
         return self.base.period
 
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        return {"T": save(self.base)}
-
     def __repr__(self) -> str:
         return f"{self.base.bracketed()}.T"
 
 
-@frozen(repr=False)
+@frozen
 class OfTokens(Derived, AttentionMask):
     """A mask of tokens said of the keys, whatever the query, or of the queries: `mask.keys()`, `mask.queries()`."""
 
@@ -355,14 +330,12 @@ class OfTokens(Derived, AttentionMask):
         token, other = (k, q) if self.axis == "key" else (q, k)
         return self.base.allows(*leading, token) & (other >= 0)  # every other; it gives the answer its shape
 
-    def _through(self, find: Callable[..., Spans | None], rows: tuple[Any, ...]) -> Spans | None:
+    def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
         if self.axis == "key":
-            return find(*rows[:-1])
+            return self.base.found(rows[:-1], loose)
         return Spans.interval(0, np.where(self.base.allows(*rows), self.others, 0))
 
-    @property
-    def plane_ids(self) -> npt.NDArray[np.int64]:
-        return AttentionMask.plane_ids.fget(self)  # type: ignore[attr-defined, no-any-return]
+    plane_ids = AttentionMask.plane_ids
 
     def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
         return {f"{self.axis}_tokens": save(self.base), "others": self.others}
@@ -384,19 +357,16 @@ def of_tokens(mask: Mask, axis: str, others: int | None) -> Mask:
 # -- dtypes -----------------------------------------------------------------------------------------------------------
 
 
-@frozen(repr=False)
+@frozen
 class Cast(Derived):
     """The same mask, which gives arrays of a dtype of its own where none is asked for."""
 
-    name = "astype"
-    array_dtype: str
+    name = form = "astype"
+    array_dtype: str = field(alias="dtype")
 
     @property
     def period(self) -> int:
         return self.base.period
-
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        return {"astype": save(self.base), "dtype": self.array_dtype}
 
     def __repr__(self) -> str:
         return f"{self.base.bracketed()}.astype({self.array_dtype!r})"
