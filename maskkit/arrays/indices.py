@@ -47,23 +47,17 @@ def _take_keras(table: Any, index: tuple[Any, ...]) -> Any:
 
 def minimum(a: Any, b: Any) -> Any:
     """The smaller of two integers or integer arrays of any library, for predicates."""
-    if (symbol := symbol_of(a, b)) is not None:
-        return symbol.kept("minimum", a, b)
-    if _numpy(a, b):
-        return np.minimum(a, b)
-    return (a + b - abs(a - b)) // 2
+    return _either("minimum", -1, a, b)
 
 
 def maximum(a: Any, b: Any) -> Any:
     """The larger of two integers or integer arrays of any library, for predicates."""
+    return _either("maximum", 1, a, b)
+
+
+def _either(name: str, sign: int, a: Any, b: Any) -> Any:
     if (symbol := symbol_of(a, b)) is not None:
-        return symbol.kept("maximum", a, b)
-    if _numpy(a, b):
-        return np.maximum(a, b)
-    return (a + b + abs(a - b)) // 2
-
-
-def _numpy(a: Any, b: Any) -> bool:
-    return (isinstance(a, np.ndarray) and isinstance(b, (int, np.ndarray))) or (
-        isinstance(b, np.ndarray) and isinstance(a, int)
-    )
+        return symbol.kept(name, a, b)
+    if isinstance(a, (np.ndarray, int)) and isinstance(b, (np.ndarray, int)) and not (type(a) is type(b) is int):
+        return getattr(np, name)(a, b)
+    return (a + b + sign * abs(a - b)) // 2

@@ -62,21 +62,20 @@ class Info:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return attrs.asdict(self) | {"parameters": [attrs.asdict(p) for p in self.parameters]}
+        return attrs.asdict(self)
 
 
 def describe(cls: type[Item], entry: Entry | None) -> Info:
     """Read an item's class."""
-    summary, sections = _docstring(cls)
     return Info(
         kind=cls.kind,
         name=cls.name,
-        summary=summary,
+        summary=" ".join(_docstring(cls).partition("\n\n")[0].split()),
         category=getattr(cls, "category", ""),
-        parameters=parameters(cls, sections),
+        parameters=parameters(cls),
         provider=entry.provider if entry else cls.__module__,
         version=entry.version if entry else "",
-        reference=sections.get("source", ""),
+        reference=_source(cls),
         example=plain(dict(cls.samples[0])) if cls.samples else {},
         details=_details(cls),
     )
@@ -89,28 +88,22 @@ def _details(cls: type[Item]) -> dict[str, str]:
     return dict(fields.build(cls, cls.samples[0]).details())
 
 
-def parameters(cls: type[Item], sections: dict[str, str] | None = None) -> tuple[Parameter, ...]:
+def parameters(cls: type[Item]) -> tuple[Parameter, ...]:
     """The parameters of a class."""
-    inherited = [_docstring(base)[1] for base in reversed(cls.__mro__[1:]) if issubclass(base, Item)]
-    texts = [*inherited, _docstring(cls)[1] if sections is None else sections]
-    help_of = {name: text for part in texts for name, text in _attribute_help(part.get("attributes", "")).items()}
-    found = []
-    for field in fields.parameters(cls).values():
-        attribute = field.attribute
-        default = (
-            None if field.required or attribute.default.__class__.__name__ == "Factory" else plain(attribute.default)
+    help_of: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        help_of |= _attribute_help(base) if issubclass(base, Item) else {}
+    return tuple(
+        Parameter(
+            name=field.name,
+            type=type_words(field.type),
+            required=field.required,
+            default=None if field.required or field.is_made else plain(field.attribute.default),
+            limits=_limits(cls, field.attribute),
+            help=help_of.get(field.name, ""),
         )
-        found.append(
-            Parameter(
-                name=field.name,
-                type=type_words(field.type),
-                required=field.required,
-                default=default,
-                limits=_limits(cls, attribute),
-                help=help_of.get(field.name, ""),
-            )
-        )
-    return tuple(found)
+        for field in fields.parameters(cls).values()
+    )
 
 
 def _limits(cls: type[Item], attribute: attrs.Attribute[Any]) -> str:
@@ -119,35 +112,23 @@ def _limits(cls: type[Item], attribute: attrs.Attribute[Any]) -> str:
     return "; ".join(filter(None, [getattr(attribute.validator, "rule", ""), *rules]))
 
 
-_SECTION = re.compile(r"^(Source|Sources|Attributes|Shapes|Raises|Returns|Example|Examples|Note|Notes):[ ]*(.*)$")
+_SOURCE = re.compile(r"^Sources?:[ ]*(.*(?:\n(?!Attributes:).+)*)", re.M)  # up to a blank line
+_ATTRIBUTES = re.compile(r"^Attributes:\n((?:[ ].*\n?|\n)*)", re.M)  # what is indented
+_ATTRIBUTE = re.compile(r"^(\w+): (.*(?:\n+[ ].*)*)", re.M)
 
 
-def _docstring(cls: type) -> tuple[str, dict[str, str]]:
-    """The first paragraph, and the sections by lower-case name ("sources" counts as "source")."""
-    lines = inspect.cleandoc(cls.__doc__ or "").splitlines()
-    summary, sections, name = "", {}, ""
-    for line in lines:
-        if match := _SECTION.match(line):
-            name = match[1].lower().removesuffix("s") if match[1].startswith("Source") else match[1].lower()
-            sections[name] = match[2]
-        elif name and (line.startswith(" ") or not line.strip() or (name == "source" and line.strip())):
-            if name == "source" and not line.strip():
-                name = ""
-            elif name:
-                sections[name] += "\n" + line
-        else:
-            name = ""
-    summary = " ".join(inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].split())
-    return summary, {key: text.strip("\n") for key, text in sections.items()}
+def _docstring(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "")
 
 
-def _attribute_help(section: str) -> dict[str, str]:
-    """`name: text` with deeper-indented continuation lines."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in inspect.cleandoc(section).splitlines():
-        if match := re.match(r"^(\w+): (.*)$", line):
-            name, found[match[1]] = match[1], match[2]
-        elif name and line.strip():
-            found[name] += " " + line.strip()
-    return found
+def _source(cls: type) -> str:
+    """The section of its sources."""
+    found = _SOURCE.search(_docstring(cls))
+    return found[1].strip("\n") if found else ""
+
+
+def _attribute_help(cls: type) -> dict[str, str]:
+    """What the section Attributes says: `name: text`, with deeper-indented continuation lines."""
+    section = _ATTRIBUTES.search(_docstring(cls))
+    found = _ATTRIBUTE.findall(inspect.cleandoc(section[1])) if section else []
+    return {name: " ".join(text.split()) for name, text in found}

@@ -111,12 +111,13 @@ class Field:
         self.name = attribute.alias or attribute.name
         self.type = kind
         self.required = attribute.default is attrs.NOTHING
+        self.is_made = isinstance(attribute.default, attrs.Factory)  # type: ignore[arg-type]
         self.attribute = attribute.evolve(type=kind)
 
     def default(self) -> Any:
         """What the class has where the parameter is not given; None where that depends on other fields."""
         value: Any = self.attribute.default
-        if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
+        if self.is_made:
             if value.takes_self:
                 return None
             value = value.factory()

@@ -97,25 +97,25 @@ def merged_heads(pattern: Pattern, array: Any, heads: int | None, batch: int | N
     own = sizes(pattern)
     if len(own) == 2:
         return array
-    counts = {}
+    counts = []
     for axis, count, word in (("batch", batch, "batch"), ("head", heads, "heads")):
-        count = own.get(axis, 1) if count is None and own.get(axis, 1) > 1 else count
-        if count is None:
+        size = own.get(axis, 1)
+        if count is None and size == 1:
             raise ConfigError(
                 f"form 'mha' has a row for each sample and head, and {shown(pattern)} does not say how many along "
                 f"the axis {axis!r}; give {word}=N"
             )
-        if own.get(axis, 1) not in (1, count):
-            raise ConfigError(
-                f"{word}={count} differs from the {own[axis]} of {shown(pattern)} along the axis {axis!r}"
-            )
-        counts[axis] = count
+        if count is not None and size not in (1, count):
+            raise ConfigError(f"{word}={count} differs from the {size} of {shown(pattern)} along the axis {axis!r}")
+        counts.append(size if count is None else count)
     functions = namespace(array)
-    full = functions.broadcast_to(with_heads(pattern, array), (*counts.values(), *pattern.shape[-2:]))
+    full = functions.broadcast_to(with_heads(pattern, array), (*counts, *pattern.shape[-2:]))
     return functions.reshape(full, (-1, *pattern.shape[-2:]))
 
 
-def in_form(pattern: Pattern, array: Any, form: str | None, heads: int | None, batch: int | None) -> Any:
+def in_form(
+    pattern: Pattern, array: Any, form: str | None = None, heads: int | None = None, batch: int | None = None
+) -> Any:
     """An array of a mask in one of the forms of `Mask.allowed`."""
     if form not in (None, "heads", "mha"):
         raise ConfigError(f"form must be None, 'heads' or 'mha', got {form!r}")

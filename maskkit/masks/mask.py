@@ -55,8 +55,7 @@ class Mask(Pattern):
             TooLarge: the array would be over `maskkit.limits.dense_bytes`.
             ConfigError: the form does not hold the mask, or needs a number that is not given.
         """
-        name = self.array_dtype if dtype is None else dtype_name(dtype)
-        return self._array(backend, name, device, on=1, off=0, **form)
+        return self._array(backend, dtype, device, form, on=1, off=0)
 
     def blocked(self, backend: str = "numpy", dtype: Any = None, device: Any = None, **form: Any) -> Any:
         """The complement of `allowed`, same arguments: True (1) where blocked.
@@ -64,8 +63,7 @@ class Mask(Pattern):
         `torch.nn.MultiheadAttention` takes `mask.blocked("torch", form="mha", heads=H)`. It makes a row that sees
         nothing NaN; a `bias` with `finite=True` in the same form makes it uniform.
         """
-        name = self.array_dtype if dtype is None else dtype_name(dtype)
-        return self._array(backend, name, device, on=0, off=1, **form)
+        return self._array(backend, dtype, device, form, on=0, off=1)
 
     def bias(
         self,
@@ -83,23 +81,12 @@ class Mask(Pattern):
         name = dtype_name(dtype)
         if not is_floating(name):
             raise ConfigError(f"a bias needs a floating dtype, got {name!r}; use allowed() or blocked() for others")
-        return self._array(backend, name, device, on=0.0, off=lowest(name) if finite else -np.inf, **form)
+        return self._array(backend, name, device, form, on=0.0, off=lowest(name) if finite else -np.inf)
 
-    def _array(
-        self,
-        backend: str,
-        dtype: str,
-        device: Any,
-        *,
-        on: float,
-        off: float,
-        form: str | None = None,
-        heads: int | None = None,
-        batch: int | None = None,
-    ) -> Any:
-        log.debug("materialising %s with shape %s as %s %s", type(self).__name__, self.shape, backend, dtype)
-        array = dense.array(self, backend, dtype, device, on=on, off=off)
-        return in_form(self, array, form, heads, batch)
+    def _array(self, backend: str, dtype: Any, device: Any, form: dict[str, Any], *, on: float, off: float) -> Any:
+        name = self.array_dtype if dtype is None else dtype_name(dtype)
+        log.debug("materialising %s with shape %s as %s %s", type(self).__name__, self.shape, backend, name)
+        return in_form(self, dense.array(self, backend, name, device, on=on, off=off), **form)
 
     def astype(self, dtype: Any) -> Mask:
         """The same mask, whose arrays have this dtype where none is asked for: bool, an integer or a floating dtype."""

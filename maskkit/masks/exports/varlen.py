@@ -37,23 +37,18 @@ class Varlen:
         Raises:
             ConfigError: the mask is not made of such documents; it names the first row that is not.
         """
-        if causal is None:
+        problems: dict[str, None] = {}
+        for one in (False, True) if causal is None else (causal,):
             try:
-                return self.export(mask, causal=False)
+                queries, keys = packed(mask, one)
             except ConfigError as error:
-                return self._causal_or(mask, error)
-        queries, keys = packed(mask, causal)
-        longest_q, longest_k = (int(np.diff(ends).max()) for ends in (queries, keys))
-        return dict(
-            cu_seqlens_q=queries, cu_seqlens_k=keys, max_seqlen_q=longest_q, max_seqlen_k=longest_k, causal=causal
-        )
-
-    def _causal_or(self, mask: Pattern, why_not_full: ConfigError) -> dict[str, Any]:
-        try:
-            return self.export(mask, causal=True)
-        except ConfigError as error:
-            texts = dict.fromkeys(str(one).removesuffix(f"; {_INSTEAD}") for one in (why_not_full, error))
-            raise ConfigError(f"{'; '.join(texts)}; {_INSTEAD}") from None
+                problems[str(error).removesuffix(f"; {_INSTEAD}")] = None
+                continue
+            longest_q, longest_k = (int(np.diff(ends).max()) for ends in (queries, keys))
+            return dict(
+                cu_seqlens_q=queries, cu_seqlens_k=keys, max_seqlen_q=longest_q, max_seqlen_k=longest_k, causal=one
+            )
+        raise ConfigError(f"{'; '.join(problems)}; {_INSTEAD}")
 
 
 def packed(mask: Pattern, causal: bool) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
