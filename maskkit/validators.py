@@ -177,15 +177,15 @@ class FieldRule:
     problem: Callable[[Any], str]
 
 
-def _rule(name: str, others: tuple[str, ...], words: str, wrong: Callable[[Any, tuple[Any, ...]], str]) -> FieldRule:
-    """A rule of one field by others: `wrong(value, others' values)` is what comes after the name, or empty.
+def _rule(name: str, others: tuple[str, ...], words: str, wrong: Callable[..., str]) -> FieldRule:
+    """A rule of one field by others: `wrong(value, *others' values)` is what comes after the name, or empty.
 
     Where one of them is None, for it need not be given, nothing is asked.
     """
 
     def problem(config: Any) -> str:
         value, limits = getattr(config, name), tuple(getattr(config, other) for other in others)
-        found = "" if any(one is None for one in (value, *limits)) else wrong(value, limits)
+        found = "" if any(one is None for one in (value, *limits)) else wrong(value, *limits)
         return f"{subject(config, name)} {found}" if found else ""
 
     return FieldRule((name, *others), words, problem)
@@ -194,8 +194,9 @@ def _rule(name: str, others: tuple[str, ...], words: str, wrong: Callable[[Any, 
 def at_most(name: str, *others: str) -> FieldRule:
     """A number must not be over any of the others."""
 
-    def wrong(value: Any, limits: tuple[Any, ...]) -> str:
-        return f"must be at most {_with(others, limits)}, got {shown(value)}" if value > min(limits) else ""
+    def wrong(value: Any, *limits: Any) -> str:
+        most = " and ".join(f"{other}={limit!r}" for other, limit in zip(others, limits, strict=True))
+        return f"must be at most {most}, got {shown(value)}" if value > min(limits) else ""
 
     return _rule(name, others, f"must be at most {' and '.join(others)}", wrong)
 
@@ -203,10 +204,10 @@ def at_most(name: str, *others: str) -> FieldRule:
 def multiple(name: str, of: str) -> FieldRule:
     """An integer must be divisible by another."""
 
-    def wrong(value: Any, divisor: tuple[Any, ...]) -> str:
-        rest, step = value % divisor[0], divisor[0]
+    def wrong(value: Any, step: Any) -> str:
+        rest = value % step
         near = f"{value - rest} and {value - rest + step} are" if value > step else f"{step} is"
-        return f"must be divisible by {_with((of,), divisor)}, got {shown(value)} ({near})" if rest else ""
+        return f"must be divisible by {of}={step!r}, got {shown(value)} ({near})" if rest else ""
 
     return _rule(name, (of,), f"must be divisible by {of}", wrong)
 
@@ -214,9 +215,9 @@ def multiple(name: str, of: str) -> FieldRule:
 def below(name: str, limit: str) -> FieldRule:
     """A number, or each of several, must be less than another."""
 
-    def wrong(value: Any, most: tuple[Any, ...]) -> str:
-        beyond = [one for one in (value if isinstance(value, (tuple, list)) else (value,)) if one >= most[0]]
-        return f"must be below {_with((limit,), most)}, got {beyond[0]}" if beyond else ""
+    def wrong(value: Any, most: Any) -> str:
+        beyond = [one for one in (value if isinstance(value, (tuple, list)) else (value,)) if one >= most]
+        return f"must be below {limit}={most!r}, got {beyond[0]}" if beyond else ""
 
     return _rule(name, (limit,), f"must be below {limit}", wrong)
 
@@ -225,15 +226,15 @@ def within(name: str, low: int, high: str) -> FieldRule:
     """An integer, or each of a one-dimensional array on the host, must be in `low..high`."""
     words = f"must be in {low}..{high}"
 
-    def wrong(value: Any, most: tuple[Any, ...]) -> str:
+    def wrong(value: Any, most: Any) -> str:
         numbers = host(value) if is_array(value) else np.asarray(value)
         if numbers is None or numbers.dtype.kind == "b":
             return ""
-        outside = np.flatnonzero((numbers < low) | (numbers > most[0]))
+        outside = np.flatnonzero((numbers < low) | (numbers > most))
         if not len(outside):
             return ""
         where = f" for sample {outside[0]}" if numbers.ndim else ""
-        return f"{words} ({low}..{most[0]}), got {numbers.flat[outside[0]]}{where}"
+        return f"{words} ({low}..{most}), got {numbers.flat[outside[0]]}{where}"
 
     return _rule(name, (high,), words, wrong)
 
@@ -242,7 +243,7 @@ def shaped(name: str, *sizes: str) -> FieldRule:
     """An array of as many axes must have as many entries along each as fields say; what else there is passes."""
     words = f"must have shape ({', '.join(sizes)})" if len(sizes) > 1 else f"must have {sizes[0]} entries"
 
-    def wrong(value: Any, shape: tuple[Any, ...]) -> str:
+    def wrong(value: Any, *shape: Any) -> str:
         if not is_array(value) or len(value.shape) != len(shape) or tuple(value.shape) == shape:
             return ""
         if len(sizes) == 1:
@@ -279,7 +280,3 @@ def only_with(name: str, **given: Any) -> FieldRule:
         return f"{subject(config, name)} must be None for {other} {actual!r}, got {shown(value)}"
 
     return FieldRule((name, other), f"must be given for {other} {wanted!r}, and only there", problem)
-
-
-def _with(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
-    return " and ".join(f"{name}={value!r}" for name, value in zip(names, values, strict=True))

@@ -59,7 +59,10 @@ def list_items(
     ]
     chosen.sort(key=lambda entry: (kinds.index(entry.kind), _natural(entry.name), entry.provider))
     if requirements:
-        typer.echo("\n".join(_requirements(chosen)))
+        from maskkit import __version__
+
+        needed = sorted({f"{entry.provider}=={entry.version}" for entry in chosen})
+        typer.echo("\n".join([f"maskkit=={__version__}", *needed]))
         return
     rows = [_row(entry, *_status(entry, check)) for entry in chosen]
     if as_json:
@@ -71,16 +74,8 @@ def list_items(
 
 
 def _row(entry: Entry, status: str, why: str) -> dict[str, str]:
-    return {
-        "name": entry.name,
-        "kind": entry.kind,
-        "full_name": entry.full_name,
-        "summary": entry.summary,
-        "provider": entry.provider,
-        "version": entry.version,
-        "status": status,
-        "why": why,
-    }
+    told = ("name", "kind", "full_name", "summary", "provider", "version")
+    return {key: getattr(entry, key) for key in told} | {"status": status, "why": why}
 
 
 def _status(entry: Entry, check: bool) -> tuple[str, str]:
@@ -100,12 +95,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
     import re
 
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _requirements(chosen: Sequence[Entry]) -> list[str]:
-    from maskkit import __version__
-
-    return [f"maskkit=={__version__}", *sorted({f"{entry.provider}=={entry.version}" for entry in chosen})]
 
 
 # -- show -------------------------------------------------------------------------------------------------------------

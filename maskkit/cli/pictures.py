@@ -6,8 +6,6 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,20 +67,13 @@ def render(
     if output is None:
         typer.echo(picture.text(shutil.get_terminal_size().columns))
         return
-    with _named(output):
-        write(picture, item, output, blocked)
-    log.info("saved mask visualization to %s", output)
-    typer.echo(f"wrote {output}", err=True)
-
-
-@contextmanager
-def _named(output: Path) -> Iterator[None]:
-    """Errors of a full disk do not say which file it was."""
     try:
-        yield
-    except OSError as error:
+        write(picture, item, output, blocked)
+    except OSError as error:  # of a full disk, which does not say which file it was
         error.filename = error.filename or str(output)
         raise
+    log.info("saved mask visualization to %s", output)
+    typer.echo(f"wrote {output}", err=True)
 
 
 def write(picture: Picture, item: Item, output: Path, blocked: bool) -> None:

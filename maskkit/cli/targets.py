@@ -48,11 +48,10 @@ class TargetCommand(TyperCommand):
         return [*super().get_params(ctx), *ctx.meta.get(_OPTIONS, ())]
 
     def invoke(self, ctx: Any) -> Any:
-        given = {option.name: ctx.params.pop(option.name) for option in ctx.meta.get(_OPTIONS, ())}
-        kinds = {option.name: option for option in ctx.meta.get(_OPTIONS, ())}
+        given = [(option, ctx.params.pop(option.name)) for option in ctx.meta.get(_OPTIONS, ())]
         ctx.meta[VALUES] = {
-            name.removeprefix("_"): value if kinds[name].is_flag else _value(value)
-            for name, value in given.items()
+            option.name.removeprefix("_"): value if option.is_flag else _value(value)
+            for option, value in given
             if value is not None
         }
         return super().invoke(ctx)

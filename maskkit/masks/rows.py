@@ -44,22 +44,21 @@ def spans_of(pattern: Pattern, plane: tuple[int, ...], rows: Ints) -> Spans | No
     """The spans of some rows of a plane, cut to the keys; None if it has none, or too many for so many rows."""
     if not pattern.on_host or not limits.fit_spans(pattern.intervals, rows):
         return None
-    return _within(pattern, pattern.spans(*_row_index(pattern, plane, rows)), rows)
+    return _found(pattern, plane, rows, loose=False)
 
 
 def reach_of(pattern: Pattern, plane: tuple[int, ...], rows: Ints) -> Spans | None:
     """Spans outside which the pattern surely blocks; None if nothing is known."""
-    if not pattern.on_host:
-        return None
-    return _within(pattern, pattern.reach(*_row_index(pattern, plane, rows)), rows)
+    return _found(pattern, plane, rows, loose=True) if pattern.on_host else None
+
+
+def _found(pattern: Pattern, plane: tuple[int, ...], rows: Ints, loose: bool) -> Spans | None:
+    spans = pattern.found(_row_index(pattern, plane, rows), loose)
+    return None if spans is None else spans.within(pattern.shape[-1], rows.shape)
 
 
 def _row_index(pattern: Pattern, plane: tuple[int, ...], rows: Ints) -> tuple[Any, ...]:
     return (*(np.asarray(i) for i in plane), rows) if len(pattern.shape) > 1 else ()
-
-
-def _within(pattern: Pattern, spans: Spans | None, rows: Ints) -> Spans | None:
-    return None if spans is None else spans.within(pattern.shape[-1], rows.shape)
 
 
 def spans_or_found(pattern: Pattern, rows: Ints) -> Spans:
@@ -102,6 +101,6 @@ def _bools(pattern: Pattern, plane: tuple[int, ...], rows: Ints) -> Bools:
         lo, hi = reach.extent() if reach else (0, pattern.shape[-1])
         for left in range(lo, hi, _TILE_KEYS):
             keys = np.arange(left, min(hi, left + _TILE_KEYS))
-            index = (*(np.asarray(i) for i in plane), rows[tile][:, None]) if len(pattern.shape) > 1 else ()
+            index = _row_index(pattern, plane, rows[tile][:, None])
             out[tile, left : left + len(keys)] = pattern.allows(*index, keys[None, :])
     return out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
 from functools import cached_property, reduce
 from typing import Any
 
@@ -309,11 +308,10 @@ class Transposed(Derived, AttentionMask):
 
 
 @frozen
-class OfTokens(Derived, AttentionMask):
-    """A mask of tokens said of the keys, whatever the query, or of the queries: `mask.keys()`, `mask.queries()`."""
+class OfKeys(Derived, AttentionMask):
+    """A mask of tokens said of the keys, whatever the query: `mask.keys()`; of the queries it is said by its `T`."""
 
-    name = "of_tokens"
-    axis: str
+    name, form = "keys", "key_tokens"
     others: int
 
     @property
@@ -323,35 +321,29 @@ class OfTokens(Derived, AttentionMask):
     @property
     def shape(self) -> tuple[int, ...]:
         *leading, tokens = self.base.shape
-        return (*leading, self.others, tokens) if self.axis == "key" else (*leading, tokens, self.others)
+        return (*leading, self.others, tokens)
+
+    def _at(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
+        query = len(self.base.axes) - 1
+        return index[:query] + index[query + 1 :]
 
     def allows(self, *index: Any) -> Any:
-        *leading, q, k = index
-        token, other = (k, q) if self.axis == "key" else (q, k)
-        return self.base.allows(*leading, token) & (other >= 0)  # every other; it gives the answer its shape
-
-    def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
-        if self.axis == "key":
-            return self.base.found(rows[:-1], loose)
-        return Spans.interval(0, np.where(self.base.allows(*rows), self.others, 0))
+        return super().allows(*index) & (index[-2] >= 0)  # every query; it gives the answer its shape
 
     plane_ids = AttentionMask.plane_ids
 
-    def saved(self, save: Callable[[Any], Any]) -> dict[str, Any]:
-        return {f"{self.axis}_tokens": save(self.base), "others": self.others}
-
     def __repr__(self) -> str:
-        words = ("keys", "q_len") if self.axis == "key" else ("queries", "k_len")
-        return f"{self.base.bracketed()}.{words[0]}({words[1]}={self.others})"
+        return f"{self.base.bracketed()}.keys(q_len={self.others})"
 
 
-def of_tokens(mask: Mask, axis: str, others: int | None) -> Mask:
-    """`mask.keys(q_len)` and `mask.queries(k_len)`."""
+def of_tokens(mask: Mask, axis: str, others: int | None) -> AttentionMask:
+    """`mask.keys(q_len)`, or `mask.queries(k_len)`, which is its transpose."""
     if mask.axes[-1:] != ("token",):
         raise ConfigError(f"{mask!r} is a mask of {', '.join(mask.axes)}; only one of tokens can be said of {axis}s")
     count = mask.shape[-1] if others is None else others
     positive.check("q_len" if axis == "key" else "k_len", count)
-    return OfTokens(mask, axis, count)
+    said = OfKeys(mask, count)
+    return said if axis == "key" else Transposed(said)
 
 
 # -- dtypes -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maskkit.registry.item import KINDS
 
@@ -47,11 +47,6 @@ class Entry(NamedTuple):
             return find_spec(self.entry_point.module.partition(".")[0]) is None
         except (ImportError, ValueError):
             return True
-
-
-def _summary(point: EntryPoint) -> str:
-    metadata = point.dist.metadata if point.dist else None
-    return metadata["Summary"] if metadata and "Summary" in metadata else ""
 
 
 def _blocked_by(full_name: str, provider: str) -> str | None:
@@ -103,17 +98,10 @@ def _scan(points: Iterable[EntryPoint], kinds: Sequence[str]) -> Iterator[Entry]
         kind, dot, name = point.name.partition(".")
         if not dot or kind not in (*kinds, *_NO_ITEMS):
             kind, name = "", point.name
-        provider = str(point.dist.metadata["Name"]) if point.dist else "?"
-        full_name = f"{kind}.{name}" if kind else name
-        yield Entry(
-            kind=kind,
-            name=name,
-            provider=provider,
-            version=str(point.dist.version) if point.dist else "?",
-            summary=_summary(point),
-            entry_point=point,
-            blocked_by=_blocked_by(full_name, provider),
-        )
+        told: Any = point.dist.metadata if point.dist else {}
+        provider, version, summary = told.get("Name", "?"), told.get("Version", "?"), told.get("Summary", "")
+        entry = Entry(kind, name, provider, version, summary, point)
+        yield entry._replace(blocked_by=_blocked_by(entry.full_name, provider))
 
 
 def quick_status(entry: Entry, installed: Sequence[Entry]) -> tuple[str, str]:

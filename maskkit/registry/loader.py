@@ -174,10 +174,15 @@ class Registry:
                 return offered  # type: ignore[no-any-return]
         raise self._broken(entry, f"its {kind.hook} offers nothing named {entry.name!r}")
 
-    def _offers(self, entry: Entry, hook: str) -> Sequence[Any]:
-        """What one plugin returns from one hook."""
+    def _offers(self, entry: Entry, hook: str, optional: bool = False) -> Sequence[Any]:
+        """What one plugin returns from one hook; nothing where it may lack it, and does."""
         try:
-            module = self._import(entry)
+            module: ModuleType = entry.entry_point.load()
+            if not self._manager.is_registered(module):
+                self._manager.register(module, name=f"{entry.provider}:{entry.full_name}")
+            self._loaded.add(entry)
+            if optional and not hasattr(module, hook):
+                return ()
             caller = getattr(self._manager.hook, hook, None)  # a kind's own hook is there once somebody implements it
             implementations = [i for i in caller.get_hookimpls() if i.plugin is module] if caller else []
             if not implementations:
@@ -188,13 +193,6 @@ class Registry:
         except (Exception, SystemExit) as error:
             raise self._broken(entry, _one_line(error), error) from error
         return offered
-
-    def _import(self, entry: Entry) -> ModuleType:
-        module = entry.entry_point.load()
-        if not self._manager.is_registered(module):
-            self._manager.register(module, name=f"{entry.provider}:{entry.full_name}")
-        self._loaded.add(entry)
-        return module  # type: ignore[no-any-return]
 
     def _broken(self, entry: Entry, why: str, cause: BaseException | None = None) -> BrokenPlugin:
         failure = BrokenPlugin(
@@ -221,18 +219,10 @@ class Registry:
         for entry in self._others:
             if entry.kind in (prefix, "") and entry.blocked_by is None and entry not in self._failures:
                 try:
-                    found.extend(self._from_other(entry, _HOOKS[prefix]))
+                    found.extend(self._offers(entry, _HOOKS[prefix], optional=True))
                 except BrokenPlugin as failure:
                     log.warning("skipped: %s", failure)
         return found
-
-    def _from_other(self, entry: Entry, hook: str) -> Sequence[Any]:
-        """What one of them gives from a hook, which it need not have."""
-        try:
-            module = self._import(entry)
-        except (Exception, SystemExit) as error:
-            raise self._broken(entry, _one_line(error), error) from error
-        return self._offers(entry, hook) if hasattr(module, hook) else ()
 
     # -- by hand --------------------------------------------------------------------------------------------------
 
@@ -277,7 +267,7 @@ class Registry:
             else:
                 for prefix, hook in _HOOKS.items():
                     if entry.kind in (prefix, ""):
-                        self._from_other(entry, hook)
+                        self._offers(entry, hook, optional=True)
         except (BrokenPlugin, ConfigError) as error:
             log.debug("%s", error)
 
