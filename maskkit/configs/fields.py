@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -138,17 +137,13 @@ class Field:
 def parameters(cls: type[Item]) -> dict[str, Field]:
     """The parameters of a class, by the name that the constructor takes."""
     if cls not in _PARAMETERS:
-        _PARAMETERS[cls] = _read_parameters(cls)
+        hints = typing.get_type_hints(cls, include_extras=True)
+        found = (Field(a, hints.get(a.name, Any)) for a in own_first(cls) if a.init)
+        _PARAMETERS[cls] = {field.name: field for field in found}
     return _PARAMETERS[cls]
 
 
 _PARAMETERS: dict[type[Item], dict[str, Field]] = {}
-
-
-def _read_parameters(cls: type[Item]) -> dict[str, Field]:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    attributes = [a for a in own_first(cls) if a.init]
-    return {a.alias or a.name: Field(a, hints.get(a.name, Any)) for a in attributes}
 
 
 def left_open(cls: type[Item], given: Iterable[str]) -> dict[str, Field]:
@@ -165,25 +160,19 @@ def own_first(cls: type[Item]) -> list[attrs.Attribute[Any]]:
 # -- strict conversion ------------------------------------------------------------------------------------------------
 
 
-def _integer(value: Any, _: Any) -> int:
-    if not is_integer(value):
-        raise ValueError(f"expected an integer, got {value!r}")
-    return operator.index(value)
+def _strictly(value: Any, kind: Any) -> Any:
+    """A value of one of the plain types, and of no other."""
+    if not _PLAIN[kind](value):
+        raise ValueError(f"expected {_WORDS[kind]}, got {value!r}")
+    return kind(value)
 
 
-def _number(value: Any, _: Any) -> float:
-    if not is_number(value):
-        raise ValueError(f"expected a number, got {value!r}")
-    return float(value)
-
-
-def _exactly(kind: type, *more: type) -> Callable[[Any, Any], Any]:
-    def hook(value: Any, _: Any) -> Any:
-        if not isinstance(value, (kind, *more)):
-            raise ValueError(f"expected {_WORDS[kind]}, got {value!r}")
-        return kind(value)
-
-    return hook
+_PLAIN: dict[type, Callable[[Any], bool]] = {
+    int: is_integer,
+    float: is_number,
+    bool: lambda value: isinstance(value, (bool, np.bool_)),
+    str: lambda value: isinstance(value, str),
+}
 
 
 def _union(value: Any, kind: Any) -> Any:
@@ -209,10 +198,8 @@ def _is_union(kind: Any) -> bool:
 
 
 CONVERTER = Converter(forbid_extra_keys=True)
-CONVERTER.register_structure_hook(int, _integer)
-CONVERTER.register_structure_hook(float, _number)
-CONVERTER.register_structure_hook(bool, _exactly(bool, np.bool_))
-CONVERTER.register_structure_hook(str, _exactly(str))
+for _kind in _PLAIN:
+    CONVERTER.register_structure_hook(_kind, _strictly)
 CONVERTER.register_structure_hook_func(_is_union, _union)
 CONVERTER.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, Settings), _settings)
 

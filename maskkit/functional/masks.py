@@ -149,7 +149,7 @@ class _Factory:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         kind = name.removeprefix("create_").removesuffix("_mask")
         if name != f"create_{kind}_mask" or kind not in names("mask"):
-            near = did_you_mean(name, self._functions())
+            near = did_you_mean(name, self.__dir__())
             raise AttributeError(f"MaskFactory has no function {name!r}{near} {how_to_list('mask')}")
 
         def function(**params: Any) -> Any:
@@ -160,13 +160,10 @@ class _Factory:
         return function
 
     def __dir__(self) -> list[str]:
-        return self._functions()
+        return [f"create_{name}_mask" for name in names("mask")]
 
     def __repr__(self) -> str:
-        return f"<MaskFactory: {len(self._functions())} functions>"
-
-    def _functions(self) -> list[str]:
-        return [f"create_{name}_mask" for name in names("mask")]
+        return f"<MaskFactory: {len(self.__dir__())} functions>"
 
 
 MaskFactory = _Factory()

@@ -188,11 +188,11 @@ class Mask(Pattern):
 
     def picture(self, *, blocked: bool = False) -> MaskPicture:
         """What `maskkit render` draws."""
-        return MaskPicture([self], [~self] if blocked else None)
+        return MaskPicture([self], blocked)
 
     def measure(self, block_size: int | None = None) -> MaskMeasures:
         """What `maskkit stats` prints."""
-        return MaskMeasures([(self, self.stats(BLOCK_SIZE if block_size is None else block_size))])
+        return MaskMeasures([self], block_size)
 
 
 class AttentionMask(Mask):
@@ -289,14 +289,11 @@ class MaskGroup(Item):
 
     def picture(self, *, blocked: bool = False) -> MaskPicture:
         """The masks, one beside the other."""
-        masks = list(self.masks())
-        return MaskPicture(masks, [~mask for mask in masks] if blocked else None)
+        return MaskPicture(self.masks(), blocked)
 
     def measure(self, block_size: int | None = None) -> MaskMeasures:
         """The figures of each."""
-        return MaskMeasures(
-            [(mask, mask.stats(BLOCK_SIZE if block_size is None else block_size)) for mask in self.masks()]
-        )
+        return MaskMeasures(self.masks(), block_size)
 
 
 def _asked_for_heads() -> bool:

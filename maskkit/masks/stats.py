@@ -122,8 +122,9 @@ class MaskMeasures:
 
     notes: Sequence[str] = ()
 
-    def __init__(self, found: Sequence[tuple[Pattern, Stats]]) -> None:
-        self._found = found
+    def __init__(self, masks: Sequence[Any], block_size: int | None) -> None:
+        options = {} if block_size is None else {"block_size": block_size}
+        self._found: list[tuple[Pattern, Stats]] = [(mask, mask.stats(**options)) for mask in masks]
 
     def text(self, width: int) -> str:
         """Under each mask its figures, a line each."""

@@ -122,17 +122,14 @@ class Registry:
         """
         if name not in self._kinds:
             entry = self._claim(f"{KIND}.{name}")
-            self._kinds[name] = self._check_kind_of(entry, self._offers(entry, "maskkit_kinds"))
+            offered = self._offers(entry, "maskkit_kinds")
+            if len(offered) != 1 or not isinstance(offered[0], Kind) or offered[0].name != name:
+                raise self._broken(entry, f"its maskkit_kinds must give one Kind named {name!r}, got {offered!r}")
+            base = offered[0].base
+            if not isinstance(base, type) or not issubclass(base, Item):
+                raise self._broken(entry, f"the base of its kind must derive from maskkit.Item, got {base!r}")
+            self._kinds[name] = offered[0]
         return self._kinds[name]
-
-    def _check_kind_of(self, entry: Entry, offered: Sequence[Any]) -> Kind:
-        """The one kind that a plugin brings, under the name of its entry point."""
-        if len(offered) != 1 or not isinstance(offered[0], Kind) or offered[0].name != entry.name:
-            raise self._broken(entry, f"its maskkit_kinds must give one Kind named {entry.name!r}, got {offered!r}")
-        kind = offered[0]
-        if not isinstance(kind.base, type) or not issubclass(kind.base, Item):
-            raise self._broken(entry, f"the base of its kind must derive from maskkit.Item, got {kind.base!r}")
-        return kind
 
     def _claim(self, full_name: str) -> Entry:
         """The one distribution that offers a name."""

@@ -11,30 +11,27 @@ from maskkit.masks.dense import array
 from maskkit.masks.draw.figure import figure
 from maskkit.masks.draw.svg import svg
 from maskkit.masks.draw.text import text
-from maskkit.masks.pattern import Pattern
 
 
 class MaskPicture:
     """Masks, one under or beside the other.
 
     Args:
-        masks: as they are named.
-        complements: what is drawn instead where what is blocked was asked for.
+        masks: what is drawn, and named beside it.
+        blocked: whether their complements are drawn.
     """
 
     notes: Sequence[str] = ()
 
-    def __init__(self, masks: Sequence[Pattern], complements: Sequence[Pattern] | None = None) -> None:
-        self._masks, self._blocked = masks, complements is not None
-        self._shown = complements or masks
+    def __init__(self, masks: Sequence[Any], blocked: bool) -> None:
+        self._masks, self._blocked = masks, blocked
+        self._shown = [~mask for mask in masks] if blocked else masks
 
     def text(self, width: int) -> str:
         """In characters; of several, each under its name."""
-        several = len(self._masks) > 1
-        pictures = [
-            f"{mask!r}\n{text(shown, width)}" if several else text(shown, width)
-            for mask, shown in zip(self._masks, self._shown, strict=True)
-        ]
+        pictures = [text(shown, width) for shown in self._shown]
+        if len(pictures) > 1:
+            pictures = [f"{mask!r}\n{picture}" for mask, picture in zip(self._masks, pictures, strict=True)]
         return "\n".join(pictures)
 
     def svg(self) -> str:

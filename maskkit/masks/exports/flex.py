@@ -54,16 +54,14 @@ def block_mask(mask: Pattern, block_size: int, device: Any) -> BlockMask:
     kinds = [spans.reshape((-1, blocks.shape[-2])).take(first) for spans in (blocks.touched, blocks.full)]
     small = len(first) * math.prod(blocks.shape[-2:]) <= _SMALL_TABLE
     leading = tuple(sizes(mask).get(axis, 1) for axis in LEADING)
-    arrays = {}
-    for name, table in zip(
-        ("kv", "full_kv", "q", "full_q"), (_from_array if small else _from_spans)(*kinds), strict=True
-    ):
-        for part, array in zip(("num_blocks", "indices"), table, strict=True):
-            all_planes = array[of] if len(of) > len(first) else array
-            arrays[f"{name}_{part}"] = torch.from_numpy(all_planes.reshape(*leading, *array.shape[1:])).to(
-                device or "cpu"
-            )
-    return BlockMask(seq_lengths=mask.shape[-2:], BLOCK_SIZE=(block_size, block_size), mask_mod=function, **arrays)
+    tables = (_from_array if small else _from_spans)(*kinds)
+    same = slice(None) if len(of) == len(first) else of
+    tensors = {
+        f"{name}_{what}": torch.from_numpy(array[same].reshape(*leading, *array.shape[1:])).to(device or "cpu")
+        for name, table in zip(("kv", "full_kv", "q", "full_q"), tables, strict=True)
+        for what, array in zip(("num_blocks", "indices"), table, strict=True)
+    }
+    return BlockMask(seq_lengths=mask.shape[-2:], BLOCK_SIZE=(block_size, block_size), mask_mod=function, **tensors)
 
 
 # -- the tables: (planes, rows) counts, and (planes, rows, columns) indices, those in the set ascending, then the
