@@ -65,9 +65,9 @@ from .arrays.fields import as_flags as as_flags
 from .arrays.fields import by_content as by_content
 from .arrays.libraries import host as host
 from .masks.given import from_array as from_array
-from .masks.stacked import stack as stack
-from .masks.placed import direct_sum as direct_sum
-from .masks.placed import grid as grid
+from .masks.beside import stack as stack
+from .masks.beside import direct_sum as direct_sum
+from .masks.beside import grid as grid
 from .masks.padding import PaddingMask as PaddingMask
 from .masks.padding import is_of_tokens as is_of_tokens
 from .registry.extensions import backend as backend

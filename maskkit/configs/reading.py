@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 from maskkit.configs.fields import CONVERTER, build, left_open, parameters
 from maskkit.errors import ConfigError, config_error, problems_of
 from maskkit.masks.algebra import combine
+from maskkit.masks.beside import direct_sum, replaced, restacked
 from maskkit.masks.given import from_array
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.padding import PaddingMask
-from maskkit.masks.placed import direct_sum, replaced
 from maskkit.masks.places import as_slices
-from maskkit.masks.stacked import restacked
 from maskkit.masks.views import pick
 from maskkit.registry.item import Item, Settings
 from maskkit.registry.loader import registry

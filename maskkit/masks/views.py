@@ -23,11 +23,21 @@ from maskkit.masks.spans import Spans
 from maskkit.validators import array, is_integer, optional, positive, shown
 
 
+def _of_base(name: str) -> Any:
+    """A property that is the base's."""
+    return property(operator.attrgetter(f"base.{name}"))
+
+
 @frozen
 class Derived(Mask):
     """A mask that asks another one, at other places. Subclasses say where, and what then is seen."""
 
     base: Mask
+    axes = _of_base("axes")
+    shape = _of_base("shape")
+    intervals = _of_base("intervals")
+    plane_ids = _of_base("plane_ids")
+    on_host = _of_base("on_host")
 
     def _at(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
         """Where the base is asked; an index may be of the rows alone."""
@@ -37,32 +47,12 @@ class Derived(Mask):
         """What the base's spans are here."""
         return spans
 
-    @property
-    def axes(self) -> tuple[str, ...]:
-        return self.base.axes
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.base.shape
-
     def allows(self, *index: Any) -> Any:
         return self.base.allows(*self._at(index))
 
     def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
         found = self.base.found(self._at(rows), loose)
         return None if found is None else self._seen(found)
-
-    @property
-    def intervals(self) -> int:
-        return self.base.intervals
-
-    @property
-    def plane_ids(self) -> npt.NDArray[np.int64]:
-        return self.base.plane_ids
-
-    @property
-    def on_host(self) -> bool:
-        return self.base.on_host
 
     @property
     def parts(self) -> tuple[Mask, ...]:
@@ -287,6 +277,8 @@ class Transposed(Derived, AttentionMask):
     """Queries and keys exchanged: `mask.T`."""
 
     name = form = "T"
+    period = _of_base("period")
+    _found = AttentionMask._found  # its keys are the base's queries
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -296,12 +288,6 @@ class Transposed(Derived, AttentionMask):
     def _at(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
         *leading, q, k = index
         return (*leading, k, q)
-
-    _found = AttentionMask._found  # its keys are the base's queries
-
-    @property
-    def period(self) -> int:
-        return self.base.period
 
     def __repr__(self) -> str:
         return f"{self.base.bracketed()}.T"
@@ -355,10 +341,7 @@ class Cast(Derived):
 
     name = form = "astype"
     array_dtype: str = field(alias="dtype")
-
-    @property
-    def period(self) -> int:
-        return self.base.period
+    period = _of_base("period")
 
     def __repr__(self) -> str:
         return f"{self.base.bracketed()}.astype({self.array_dtype!r})"
