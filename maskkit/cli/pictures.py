@@ -84,17 +84,12 @@ def write(picture: Picture, item: Item, output: Path, blocked: bool) -> None:
     elif suffix in (".npy", ".npz"):
         _write_arrays(picture, output)
     elif suffix == ".json":
-        output.write_text(_saved(item, blocked), encoding="utf-8")
+        from maskkit.configs.saving import to_dict
+
+        saved = {"not": to_dict(item)} if blocked else to_dict(item)
+        output.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
     else:
         output.write_text(picture.svg() if suffix == ".svg" else picture.text(_TEXT_FILE) + "\n", encoding="utf-8")
-
-
-def _saved(item: Item, blocked: bool) -> str:
-    """The config that gives what is drawn, as JSON."""
-    from maskkit.configs.saving import to_dict
-
-    saved = to_dict(item)
-    return json.dumps({"not": saved} if blocked else saved, indent=2) + "\n"
 
 
 def _write_arrays(picture: Picture, output: Path) -> None:

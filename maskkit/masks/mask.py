@@ -18,7 +18,7 @@ from maskkit.masks.axes import HEADS, in_form
 from maskkit.masks.blocks import BlockMap, block_map
 from maskkit.masks.draw import figure, svg, text
 from maskkit.masks.draw.picture import MaskPicture
-from maskkit.masks.exports import fits, named, varlen
+from maskkit.masks.exports import fits, varlen
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.stats import MaskMeasures, Stats, measure
 from maskkit.registry.item import Item
@@ -250,12 +250,12 @@ class AttentionMask(Mask):
 
         Args:
             form: the exporter's name.
-            options: its own, see `maskkit.masks.exports.named`.
+            options: its own, see `maskkit.masks.exports.fits`.
 
         Raises:
             ConfigError: no exporter has this name, or the form cannot hold the mask exactly.
         """
-        return named.exporter(form).export(self, **options)
+        return fits.exporter(form).export(self, **options)
 
     def cu_seqlens(self, causal: bool = False) -> npt.NDArray[np.int32]:
         """Where documents begin, and the length at the end: `[0, 3, 8]`, for attention of variable length.

@@ -93,7 +93,13 @@ def _out_of_place(mask: Pattern, what: str, row: int, sees: Any, lo: Ints, hi: I
 
 def cu_seqlens(mask: Pattern, causal: bool = False) -> npt.NDArray[np.int32]:
     """See `AttentionMask.cu_seqlens`."""
-    lo, hi = single_interval(mask, "packed documents")
+    if len(mask.shape) != 2 or mask.shape[0] != mask.shape[1]:
+        raise ConfigError(
+            f"{mask!r} is not packed documents: its shape is {mask.shape}, and must be square, without a batch"
+        )
+    lo, hi = (ends[0] for ends in row_intervals(mask, "packed documents"))
+    for row in np.flatnonzero(lo >= hi):
+        raise ConfigError(f"{mask!r} is not packed documents: row {row} sees nothing; {_INSTEAD}")
     rows = np.arange(len(lo))
     starts = np.append(np.unique(lo), len(lo))
     document = np.searchsorted(starts, rows, side="right") - 1
@@ -114,17 +120,6 @@ def check_intervals(what: str, lo: Any, hi: Any, first: Any, behind: Any) -> Non
         sees = f"keys {lo[row]} .. {hi[row] - 1}" if lo[row] < hi[row] else "nothing"
         expected = f"{first[row]} .. {behind[row] - 1}" if first[row] < behind[row] else "none"
         raise ConfigError(f"{what}: row {place[-1]}{where} sees {sees}, not {expected}; {_INSTEAD}")
-
-
-def single_interval(mask: Pattern, form: str) -> tuple[Any, Any]:
-    """The one interval of every row of a square mask."""
-    if len(mask.shape) != 2 or mask.shape[0] != mask.shape[1]:
-        raise ConfigError(f"{mask!r} is not {form}: its shape is {mask.shape}, and must be square, without a batch")
-    lo, hi = (ends[0] for ends in row_intervals(mask, form))
-    empty = np.flatnonzero(lo >= hi)
-    if len(empty):
-        raise ConfigError(f"{mask!r} is not {form}: row {int(empty[0])} sees nothing; {_INSTEAD}")
-    return lo, hi
 
 
 def row_intervals(mask: Pattern, form: str) -> tuple[Ints, Ints]:
