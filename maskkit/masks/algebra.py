@@ -161,4 +161,6 @@ def of_one_dtype(masks: Iterable[Mask]) -> tuple[tuple[Mask, ...], str]:
     """Masks without dtypes of their own, and that of what is made of them: the one that all agree on, else bool."""
     masks = tuple(masks)
     dtypes = {mask.array_dtype for mask in masks}
-    return tuple(mask.astype("bool") for mask in masks), dtypes.pop() if len(dtypes) == 1 else "bool"
+    if dtypes != {"bool"}:
+        masks = tuple(mask.astype("bool") for mask in masks)
+    return masks, dtypes.pop() if len(dtypes) == 1 else "bool"
