@@ -178,7 +178,7 @@ def doctor(
             typer.echo("\n".join(f"  {name:<12} {value}" for name, value in report[part].items()))
         typer.echo("plugins:")
         columns = ["full_name", "status", "provider", "version"] + (["milliseconds", "heavy"] if time else [])
-        _print_table(report["plugins"], columns, always=("status",))
+        _print_table(report["plugins"], columns)
         for row in report["plugins"]:
             if row["why"]:
                 typer.echo(f"{row['full_name']} is {row['status']}: {row['why']}")
@@ -228,9 +228,9 @@ def _examine(entry: Entry) -> dict[str, Any]:
 # -- output -----------------------------------------------------------------------------------------------------------
 
 
-def _print_table(rows: Sequence[dict[str, Any]], columns: list[str], always: tuple[str, ...] = ()) -> None:
+def _print_table(rows: Sequence[dict[str, Any]], columns: list[str]) -> None:
     """A table for people on a terminal, else aligned columns, an item a line; status only where it is not ok."""
-    if "status" not in always and any(row.get("status", "ok") != "ok" for row in rows):
+    if "status" not in columns and any(row.get("status", "ok") != "ok" for row in rows):
         columns = [*columns, "status"]
     if sys.stdout.isatty():
         _print_on_terminal(rows, columns)

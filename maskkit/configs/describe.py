@@ -67,6 +67,7 @@ class Info:
 
 def describe(cls: type[Item], entry: Entry | None) -> Info:
     """Read an item's class."""
+    tells_more = cls.samples and cls.details is not Item.details
     return Info(
         kind=cls.kind,
         name=cls.name,
@@ -77,15 +78,8 @@ def describe(cls: type[Item], entry: Entry | None) -> Info:
         version=entry.version if entry else "",
         reference=_source(cls),
         example=plain(dict(cls.samples[0])) if cls.samples else {},
-        details=_details(cls),
+        details=dict(fields.build(cls, cls.samples[0]).details()) if tells_more else {},
     )
-
-
-def _details(cls: type[Item]) -> dict[str, str]:
-    """What the first sample says of itself."""
-    if cls.details is Item.details or not cls.samples:
-        return {}
-    return dict(fields.build(cls, cls.samples[0]).details())
 
 
 def parameters(cls: type[Item]) -> tuple[Parameter, ...]:

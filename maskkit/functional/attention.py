@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from maskkit.api import config as build_config
-from maskkit.api import info, names
+from maskkit.api import names
+from maskkit.configs.describe import Info
 from maskkit.configs.fields import parameters
 from maskkit.configs.saving import fields_of
 from maskkit.errors import ConfigError, UnknownName
@@ -76,18 +77,12 @@ def get_attention_info() -> dict[str, dict[str, Any]]:
         For each type `description`, `required_params` (names), `optional_params` (names and defaults), `use_case`, and
         `class`, the Keras layer. Yours to change.
     """
-    return info_of_all("attention", _attention_info, log)
 
+    def more(known: Info) -> dict[str, Any]:
+        cls = _config_class(known.name)
+        return {"use_case": cls.use_case, "class": cls.find_layer_class()}
 
-def _attention_info(name: str) -> dict[str, Any]:
-    cls, known = _config_class(name), info(name, "attention")
-    return {
-        "description": known.summary,
-        "required_params": [p.name for p in known.parameters if p.required],
-        "optional_params": {p.name: p.default for p in known.parameters if not p.required},
-        "use_case": cls.use_case,
-        "class": cls.find_layer_class(),
-    }
+    return info_of_all("attention", more, log)
 
 
 def _type_first(attention_type: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, fields, frozen
 from maskkit.api import config as build_config
-from maskkit.api import create, info, names
+from maskkit.api import create, names
 from maskkit.arrays.dtypes import mask_dtype
 from maskkit.arrays.fields import by_content
 from maskkit.errors import ConfigError, did_you_mean
@@ -245,17 +245,10 @@ def get_mask_info() -> dict[str, dict[str, Any]]:
         `optional_params` (names and defaults), `provider` and `version` (the distribution), and `reference`. Yours to
         change.
     """
-    return info_of_all("mask", _mask_info, log)
+    found = info_of_all("mask", lambda known: {key: getattr(known, key) for key in _MORE}, log)
+    for page in found.values():
+        page["optional_params"]["dtype"] = "bool"
+    return found
 
 
-def _mask_info(name: str) -> dict[str, Any]:
-    known = info(name, "mask")
-    return {
-        "description": known.summary,
-        "category": known.category,
-        "required_params": [p.name for p in known.parameters if p.required],
-        "optional_params": {p.name: p.default for p in known.parameters if not p.required} | {"dtype": "bool"},
-        "provider": known.provider,
-        "version": known.version,
-        "reference": known.reference,
-    }
+_MORE = ("category", "provider", "version", "reference")

@@ -11,7 +11,8 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from maskkit.api import names
+from maskkit.api import info, names
+from maskkit.configs.describe import Info
 from maskkit.errors import BrokenPlugin, ConfigError, UnknownName
 from maskkit.registry.loader import registry
 
@@ -63,12 +64,19 @@ def how_to_list(kind: str) -> str:
     return f"({len(names(kind))} installed: maskkit list --kind {kind})"
 
 
-def info_of_all(kind: str, read: Callable[[str], dict[str, Any]], log: logging.Logger) -> dict[str, dict[str, Any]]:
-    """What `read` tells of each name of a kind; what is broken, or offered twice, is skipped with a warning."""
+def info_of_all(kind: str, more: Callable[[Info], dict[str, Any]], log: logging.Logger) -> dict[str, dict[str, Any]]:
+    """A page about each name of a kind, with what `more` tells of it; what is broken, or offered twice, is skipped with
+    a warning."""
     found = {}
     for name in names(kind):
         try:
-            found[name] = read(name)
+            known = info(name, kind)
+            found[name] = {
+                "description": known.summary,
+                "required_params": [p.name for p in known.parameters if p.required],
+                "optional_params": {p.name: p.default for p in known.parameters if not p.required},
+                **more(known),
+            }
         except (BrokenPlugin, ConfigError) as error:
             log.warning("skipped: %s", error)
     return found

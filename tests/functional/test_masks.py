@@ -35,7 +35,7 @@ from maskkit import (
     to_dict,
     visualize_mask,
 )
-from maskkit.functional import attention, masks
+from maskkit.functional import attention, masks, types
 from maskkit.masks.draw import figure as figures
 from maskkit.testing import check_mask
 
@@ -388,7 +388,7 @@ def test_info_leaves_out_what_cannot_be_imported(monkeypatch, caplog):
             raise ConfigError("causal is broken")
         return maskkit.info(name, kind)
 
-    monkeypatch.setattr(masks, "info", broken)
+    monkeypatch.setattr(types, "info", broken)
     assert set(names("mask")) - set(get_mask_info()) == {"causal"}
     assert caplog.messages == ["skipped: causal is broken"]
 
