@@ -62,7 +62,7 @@ class Info:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return attrs.asdict(self)
+        return attrs.asdict(self) | {"parameters": [attrs.asdict(p) for p in self.parameters]}
 
 
 def describe(cls: type[Item], entry: Entry | None) -> Info:

@@ -250,14 +250,11 @@ def _placed(parts: tuple[Mask, ...], rows: tuple[int, ...], columns: tuple[int, 
     for part in parts:
         if not isinstance(part, AttentionMask):
             raise ConfigError(f"masks that lie beside each other must be of queries and keys, got {shown(part)}")
-    for line, axis, places in (("row", "query", rows), ("column", "key", columns)):
-        known: dict[int, int] = {}
-        for part, place in zip(parts, places, strict=True):
-            size = sizes(part)[axis]
-            if known.setdefault(place, size) != size:
-                raise ConfigError(
-                    f"{line} {place} of the grid has {known[place]} and {size} along the axis {axis!r}: {part!r}"
-                )
+    known: dict[str, int] = {}
+    for part, row, column in zip(parts, rows, columns, strict=True):
+        for line, axis, size in ((f"row {row}", "query", part.shape[-2]), (f"column {column}", "key", part.shape[-1])):
+            if known.setdefault(line, size) != size:
+                raise ConfigError(f"{line} of the grid has {known[line]} and {size} along the axis {axis!r}: {part!r}")
     plain, dtype = of_one_dtype(parts)
     found = Placed(plain, rows, columns)
     _ = found.sizes  # batches and heads must meet

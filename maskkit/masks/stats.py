@@ -45,7 +45,7 @@ class Stats:
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"shape": list(self.shape)}
 
     def lines(self) -> list[tuple[str, str]]:
         """Names and values for people."""
