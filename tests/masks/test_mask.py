@@ -174,3 +174,12 @@ def test_numbers_beyond_the_indices_of_jax_are_refused_with_the_limit(expression
 
     with pytest.raises(maskkit.ConfigError, match=r"a parameter of .*=(2147483649|3000000000).* beyond 2\*\*31 - 1"):
         allowed(np.zeros((1, 8), bool))
+
+
+def test_planes_of_a_figure_are_named_by_their_axes():
+    """Each says which sample and head it is, and the figure what mask."""
+    mask = maskkit.stack([maskkit.create("causal", seq_len=4), maskkit.create("banded", seq_len=4, band_width=3)])
+    drawn = mask.picture().figure()
+    assert [axes.get_title() for axes in drawn.axes] == ["head 0", "head 1"]
+    assert drawn.get_suptitle() == repr(mask)
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["query"] * 2

@@ -40,12 +40,13 @@ def figure(
     from matplotlib.figure import Figure
 
     planes = [(mask, plane) for mask in masks for plane in shares(mask, _MOST_CELLS, _MOST_CELLS)[:_MOST_PLANES]]
-    drawn = (pyplot.figure if window else Figure)(figsize=size or (4.6 * len(planes) + 0.4, 4.9), layout="constrained")
+    side = (4.6 * len(planes) + 0.4, 4.9 if len(planes) == 1 else 5.5)
+    drawn = (pyplot.figure if window else Figure)(figsize=size or side, layout="constrained")
     for ax, (mask, plane) in zip(drawn.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):
-        own = f"{_short(repr(mask))}{f' ({plane.place})' if plane.place else ''}"
+        own = plane.place if plane.place and len(masks) == 1 < len(planes) else _short(repr(mask))
         _draw(plane, ax, mask, blocked, own if title is None or len(planes) > 1 else title, cmap)
-    if title is not None and len(planes) > 1:
-        drawn.suptitle(title)
+    if len(planes) > 1 and (title is not None or len(masks) == 1):
+        drawn.suptitle(title if title is not None else _short(repr(masks[0]), 48 * len(planes)))
     return drawn
 
 
@@ -79,8 +80,8 @@ def shows_windows() -> bool:
     return backend not in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 48 else text[:45] + "..."
+def _short(text: str, most: int = 48) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _pyplot() -> Any:
