@@ -28,12 +28,19 @@ from .arrays.randomness import seed_or_new as seed_or_new
 from .arrays.randomness import threshold as threshold
 from .registry.hookspecs import hookimpl as hookimpl
 
-# Write a layer, a strategy, another kind.
+# Compute attention.
+from .kernels.attend import attend as attend
+from .kernels.attend import plan as plan
+from .kernels.problem import Problem as Problem
+
+# Write a layer, a strategy, a kernel, another kind.
 from .configs.fields import build as build
 from .configs.fields import parameters as parameters
 from .registry.item import KERAS_OPTIONS as KERAS_OPTIONS
 from .registry.item import Attention as Attention
+from .registry.item import Cost as Cost
 from .registry.item import Item as Item
+from .registry.item import Kernel as Kernel
 from .registry.item import Kind as Kind
 from .registry.item import Settings as Settings
 from .registry.item import Strategy as Strategy
@@ -91,6 +98,7 @@ from .functional.masks import visualize_mask as visualize_mask
 from .errors import BrokenPlugin as BrokenPlugin
 from .errors import ConfigError as ConfigError
 from .errors import MaskkitError as MaskkitError
+from .errors import NoFit as NoFit
 from .errors import TooLarge as TooLarge
 from .errors import UnknownName as UnknownName
 

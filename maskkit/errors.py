@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 
 class MaskkitError(Exception):
@@ -30,6 +31,15 @@ class BrokenPlugin(MaskkitError, ImportError):
 
 class TooLarge(MaskkitError, MemoryError):
     """A dense array over `maskkit.limits.dense_bytes` was asked for."""
+
+
+class NoFit(NamedTuple):
+    """Why a form, or a kernel, is none for what was asked; a value, false in conditions."""
+
+    why: str
+
+    def __bool__(self) -> bool:
+        return False
 
 
 def config_error(problems: Sequence[str], where: str) -> ConfigError:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,9 @@ from maskkit.errors import TooLarge
 
 dense_bytes: int = 8 * 2**30
 """The largest dense array, in bytes, that a mask turns into. Set `maskkit.limits.dense_bytes` to change it."""
+
+plan_bytes: int = 2**28
+"""What `maskkit.attend` keeps at most to compute the same again: plans by mask and shapes, the oldest go first."""
 
 intervals: int = 32
 """The most intervals per row that a mask gives as spans: at 65,536 tokens `stats()` takes half a second for 32 of
@@ -41,3 +47,27 @@ def check_dense(what: str, shape: tuple[int, ...], itemsize: int) -> None:
             f"a dense {what} of shape {shape} takes {human_bytes(count)}, the limit is {human_bytes(dense_bytes)}; "
             "use .blocks(), .stats(), .text(), a slice such as mask[:1024, :], or raise maskkit.limits.dense_bytes"
         )
+
+
+class Recent:
+    """Results by key, until together they are over `plan_bytes`; then the oldest go."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._lock = Lock()
+        self.nbytes = 0
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The result for a key: as it was made before, or what `make` gives; its `nbytes` say how large it is."""
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+                return self._found[key][0]
+        result = make()
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = result, result.nbytes
+                self.nbytes += result.nbytes
+            while self.nbytes > plan_bytes and self._found:
+                self.nbytes -= self._found.popitem(last=False)[1][1]
+        return result

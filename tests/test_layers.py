@@ -11,6 +11,7 @@ LAYERS = [
     {"limits", "arrays"},
     {"validators", "registry"},
     {"masks"},
+    {"kernels"},
     {"configs"},
     {"api", "testing"},
     {"functional"},

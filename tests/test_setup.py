@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/*/pyproject.toml"))
-PREFIX = {"masks": "mask", "attention": "attention", "jepa": "jepa"}
-KIND = {"masks": "mask", "attention": "attention", "jepa": "strategy"}
+PREFIX = {"masks": "mask", "attention": "attention", "jepa": "jepa", "kernels": "kernel"}
+KIND = {"masks": "mask", "attention": "attention", "jepa": "strategy", "kernels": "kernel"}
 KITS = {"attention": "maskkit-keras", "jepa": "maskkit-jepa"}
 ITEMS = [folder for folder in PLUGINS if folder.parent.name in KIND and folder.name != "kit"]
 OTHERS = [folder for folder in PLUGINS if folder not in ITEMS]

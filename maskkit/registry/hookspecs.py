@@ -1,4 +1,4 @@
-"""The whole plugin API: six hooks, and the protocols of what they give.
+"""The whole plugin API: seven hooks, and the protocols of what they give.
 
 A plugin is a distribution with an entry point in the group `maskkit`, whose name is the full name of the item it
 offers (`"mask.causal" = "maskkit_mask_causal"`), so that listing items imports no plugin. A module that offers only
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import typer
     from maskkit.arrays.backends import Backend
-    from maskkit.registry.item import Attention, Item, Kind, Strategy
+    from maskkit.registry.item import Attention, Item, Kernel, Kind, Strategy
 
 hookspec = HookspecMarker("maskkit")
 hookimpl = HookimplMarker("maskkit")
@@ -78,6 +78,11 @@ def maskkit_attention() -> Sequence[type[Attention]]:
 @hookspec
 def maskkit_strategies() -> Sequence[type[Strategy]]:
     """Configs of JEPA masking strategies: frozen attrs classes that derive from `maskkit.Strategy`."""
+
+
+@hookspec
+def maskkit_kernels() -> Sequence[type[Kernel]]:
+    """Ways to compute attention under a mask: frozen attrs classes that derive from `maskkit.Kernel`."""
 
 
 @hookspec

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from maskkit.errors import ConfigError, config_error
+from maskkit.errors import ConfigError, NoFit, config_error
 
 if TYPE_CHECKING:
+    from maskkit.kernels.problem import Problem
+    from maskkit.masks.mask import Mask
     from maskkit.registry.hookspecs import Measures, Picture
 
 
@@ -16,7 +18,7 @@ class Item:
     """Base of every kind. Subclasses are decorated with `@attrs.frozen(kw_only=True)`.
 
     Class attributes:
-        kind: `"mask"`, `"attention"`, `"strategy"` or another; set by the base class of the kind.
+        kind: `"mask"`, `"attention"`, `"strategy"`, `"kernel"` or another; set by the base class of the kind.
         name: the short name, unique within the kind.
         samples: parameters of a few typical items, for tests and the gallery.
         aliases: other spellings of parameters in configs, and what they mean here.
@@ -146,6 +148,53 @@ class Strategy(Item):
         return self.build().measure(block_size=block_size)  # type: ignore[no-any-return]
 
 
+class Cost(float):
+    """The seconds that a kernel would take, and what they buy.
+
+    Attributes:
+        pairs: of queries and keys that it computes, over all samples and heads; None where nobody counted.
+        nbytes: what it holds beside inputs and output; None likewise.
+    """
+
+    pairs: int | None
+    nbytes: int | None
+
+    def __new__(cls, seconds: float, *, pairs: int | None = None, nbytes: int | None = None) -> Cost:  # noqa: D102
+        cost = super().__new__(cls, seconds)
+        cost.pairs, cost.nbytes = pairs, nbytes
+        return cost
+
+
+class Kernel(Item):
+    """A way to compute attention under a mask, exactly, on one library and device.
+
+    `maskkit.attend` asks every installed one whether it fits, and takes the cheapest. `maskkit.testing.check_kernel`
+    holds one to its promise: equal to the definition, forward and backward, with zeros where a row allows nothing.
+
+    Class attributes:
+        library: the array library whose problems `samples` are checked with.
+    """
+
+    kind = "kernel"
+    no_picture = "computes attention, and has no picture; maskkit plan EXPR tells when it is chosen"
+    samples = ({},)
+    library: ClassVar[str] = "torch"
+
+    def fits(self, problem: Problem) -> float | NoFit:
+        """The seconds that the problem would take (a `Cost` says more), or why it cannot be done here, exactly.
+
+        Asked once per mask and shapes, before anything is computed; it looks at the mask, and at no array.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define fits")
+
+    def attend(self, query: Any, key: Any, value: Any, mask: Mask | None, problem: Problem) -> Any:
+        """The output (B, H, Q, Dv), and with `problem.return_lse` the log-sum-exp of the scores (B, H, Q) beside it.
+
+        Called for problems that fit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define attend")
+
+
 class Settings(Item):
     """Parameters that belong together inside a config, such as those of one mask of several: read and checked like an
     item's, but of no kind that can be asked for by name."""
@@ -171,6 +220,7 @@ KINDS = {
         Kind("mask", Item, "maskkit_masks"),
         Kind("attention", Attention, "maskkit_attention"),
         Kind("strategy", Strategy, "maskkit_strategies"),
+        Kind("kernel", Kernel, "maskkit_kernels"),
     )
 }
 """The kinds of the core."""

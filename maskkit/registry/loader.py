@@ -46,6 +46,8 @@ class Registry:
         self._classes: dict[str, type[Item]] = {}
         self._loaded: set[Entry] = set()
         self._failures: dict[Entry, BrokenPlugin] = {}
+        self.changes = 0
+        """How often a class came or went by hand: answers that depend on what there is are good for one number."""
         self._found: dict[tuple[Any, str | None], type[Item]] = {}  # answers of `find`, until a class comes or goes
 
     # -- names ----------------------------------------------------------------------------------------------------
@@ -239,11 +241,15 @@ class Registry:
                 f"{full_name} is offered by {claims[0].provider}; choose another name, or MASKKIT_BLOCK={full_name}"
             )
         self._registered[full_name] = cls
-        self._found.clear()
+        self._changed()
         registration = ExitStack()
-        registration.callback(self._found.clear)
+        registration.callback(self._changed)
         registration.callback(self._registered.pop, full_name, None)
         return registration
+
+    def _changed(self) -> None:
+        self._found.clear()
+        self.changes += 1
 
     # -- state ----------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ def test_list_has_a_line_for_every_item(cli):
     header, *lines = out.splitlines()
     assert header.split() == ["name", "kind", "summary", "provider", "version"]
     assert [f"{line.split()[1]}.{line.split()[0]}" for line in lines] == sorted(
-        maskkit.names(), key=lambda n: (["mask", "attention", "strategy"].index(n.split(".")[0]), n)
+        maskkit.names(), key=lambda n: (["mask", "attention", "strategy", "kernel"].index(n.split(".")[0]), n)
     )
 
 
@@ -56,7 +56,7 @@ def test_list_filters_by_pattern_and_kind(cli):
     assert (code, out, err) == (0, "", "nothing installed matches 'nothing-*'\n")
     code, _, err = cli("list", "--kind", "masks")
     assert code == 2
-    assert "--kind must be one of mask, attention, strategy, got 'masks'" in err
+    assert "--kind must be one of mask, attention, strategy, kernel, got 'masks'" in err
 
 
 def test_list_writes_requirements(cli):

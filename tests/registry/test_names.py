@@ -109,7 +109,7 @@ def test_register_refuses_what_breaks_the_contract():
     for cls, words in (
         (Kindless, "Kindless has no kind; derive it from a base class that has"),
         (NoLayer, "NoLayer does not derive from Attention"),
-        (Stranger, "kind must be one of 'mask', 'attention', 'strategy', got 'strange'"),
+        (Stranger, "kind must be one of 'mask', 'attention', 'strategy', 'kernel', got 'strange'"),
         (Plain, "not decorated with @attrs.frozen"),
         (Thawed, "must be frozen"),
         (Nameless, "needs a class attribute name"),

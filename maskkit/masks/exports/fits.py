@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from attrs import frozen
-from maskkit.errors import ConfigError
+from maskkit.errors import ConfigError, NoFit
 from maskkit.masks.exports.varlen import Varlen, check_intervals, cu_seqlens, row_intervals
 from maskkit.masks.pattern import Pattern
 from maskkit.registry.extensions import extension
@@ -41,16 +40,6 @@ def exporter(name: str) -> Exporter:
 
 
 # -- those that cost little: a causal flag, a window, packed documents ------------------------------------------------
-
-
-@frozen
-class NoFit:
-    """Why a mask does not have a form; false in conditions."""
-
-    why: str
-
-    def __bool__(self) -> bool:
-        return False
 
 
 def fits(mask: Pattern) -> dict[str, Any]:

@@ -1,0 +1,210 @@
+"""`attend` and `plan`: every installed kernel is asked, and the cheapest that fits computes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from attrs import fields, frozen
+from maskkit.arrays.libraries import library
+from maskkit.errors import BrokenPlugin, ConfigError, NoFit, UnknownName
+from maskkit.kernels.problem import Problem, problem_of
+from maskkit.kernels.reference import Reference
+from maskkit.limits import Recent, human_bytes
+from maskkit.masks.mask import Mask
+from maskkit.masks.rows import iterate_rows, plane_of, planes
+from maskkit.masks.spans import Spans
+from maskkit.registry.item import Kernel
+from maskkit.registry.loader import registry
+
+_plans = Recent()
+
+
+def attend(
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Mask | None = None,
+    *,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+    enable_gqa: bool = False,
+    return_lse: bool = False,
+    kernel: str | Kernel | None = None,
+) -> Any:
+    """Attention, `softmax(scale * query @ key.T) @ value` over the keys that the mask allows, at the cost of those.
+
+    A row that allows nothing gives zeros, and zero gradients.
+
+    Args:
+        query: (B, H, Q, D), of Torch, JAX or NumPy.
+        key: (B, H, K, D), of the same library, device and dtype; with `enable_gqa` of fewer heads, of which H is a
+            multiple: head h reads head `h // (H // heads)`.
+        value: (B, H, K, Dv), with the heads of `key`.
+        mask: a mask of queries and keys, and of batch and head where they differ; None allows all.
+        scale: what scores are multiplied by, not negative; None is `D ** -0.5`.
+        dropout_p: share of the attention weights that are dropped, in [0, 1).
+        enable_gqa: whether heads of key and value may serve several of the query.
+        return_lse: give `(output, lse)`: beside the output the log-sum-exp of every row's scores (B, H, Q), in float32
+            or better, -inf for a row that allows nothing.
+        kernel: the name of a kernel, or one with options; None takes the cheapest that fits (see `maskkit.plan`).
+            "reference" is the definition, in NumPy and float64.
+
+    Returns:
+        (B, H, Q, Dv) in the dtype of the arrays (under Torch's autocast: in its dtype).
+
+    Raises:
+        ConfigError: shapes, dtypes, devices or the mask do not go together; or the kernel does not fit, or none does.
+        UnknownName: no kernel of this name is installed.
+    """
+    query, key, value = _autocast(query, key, value)
+    problem = problem_of(
+        query, key, value, mask, enable_gqa=enable_gqa, scale=scale, dropout_p=dropout_p, return_lse=return_lse
+    )
+    return plan_of(problem, kernel).kernel.attend(query, key, value, mask, problem)
+
+
+def plan(
+    mask: Mask | None, query: Any, key: Any, value: Any, *, kernel: str | Kernel | None = None, **options: Any
+) -> Plan:
+    """Which kernel `attend` takes for these arguments, and why; prints as a table. Computes nothing of the arrays."""
+    query, key, value = _autocast(query, key, value)
+    return plan_of(problem_of(query, key, value, mask, enable_gqa=True, **options), kernel)
+
+
+@frozen
+class Plan:
+    """Who would solve a problem.
+
+    Attributes:
+        problem: the problem.
+        kernel: the cheapest kernel that fits it.
+        answers: what each kernel says, by name: seconds (a `Cost` says more), or a `NoFit`.
+    """
+
+    problem: Problem
+    kernel: Kernel
+    answers: dict[str, float | NoFit]
+
+    @property
+    def area(self) -> int | None:
+        """Pairs that the mask allows, over all samples and heads; None where only counting each would tell."""
+        return area(self.problem)
+
+    @property
+    def nbytes(self) -> int:
+        """What keeping it costs: the mask, above all."""
+        return 1024 + _nbytes(self.problem.mask)
+
+    def __str__(self) -> str:
+        allowed, p = self.area, self.problem
+        every = p.batch * p.heads * p.queries * p.keys
+        share = "?" if allowed is None else f"{allowed:,} ({allowed / every:.2%})"
+        head = (
+            f"{p.mask!r}\n{p.library} on {p.device}, {p.dtype}, {'training' if p.training else 'forward'}: batch "
+            f"{p.batch:,}, heads {p.heads:,}, {p.queries:,} x {p.keys:,} x {p.head_dim:,}; pairs allowed: {share}\n"
+        )
+        rows = [("kernel", "estimate", "pairs", "bytes", "")]
+        for name, answer in self.answers.items():
+            if isinstance(answer, NoFit):
+                rows.append((name, "-", "-", "-", answer.why))
+                continue
+            pairs, size = getattr(answer, "pairs", None), getattr(answer, "nbytes", None)
+            note = "chosen" if name == self.kernel.name else ""
+            cells = "?" if pairs is None else f"{pairs:,}", "?" if size is None else human_bytes(size)
+            rows.append((name, f"{answer * 1e3:,.3g} ms", *cells, note))
+        wide = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [
+            "  ".join([row[0].ljust(wide[0]), *(row[i].rjust(wide[i]) for i in range(1, 4)), row[4]]) for row in rows
+        ]
+        return head + "\n".join(line.rstrip() for line in lines)
+
+
+def plan_of(problem: Problem, kernel: str | Kernel | None = None) -> Plan:
+    """The plan of a problem: the one made before for an equal mask and the same shapes, if it is still there."""
+    if problem.mask is not None and not problem.mask.on_host:  # no values to compare by
+        return _make(problem, kernel)
+    found: Plan = _plans.get((problem, kernel, registry.changes), lambda: _make(problem, kernel))
+    return found
+
+
+def _make(problem: Problem, wanted: str | Kernel | None) -> Plan:
+    kernels = _installed() if wanted is None else [_named(wanted) if isinstance(wanted, str) else wanted]
+    answers = {
+        kernel.name: kernel.fits(problem) if isinstance(kernel, Kernel) else NoFit(kernel.why) for kernel in kernels
+    }
+    fitting = {name: cost for name, cost in answers.items() if not isinstance(cost, NoFit)}
+    if not fitting:
+        why = "; ".join(f"{name}: {answer.why}" for name, answer in answers.items() if isinstance(answer, NoFit))
+        hint = "" if wanted else ". The library's own call comes with pip install maskkit-kernel-dense"
+        raise ConfigError(
+            f"no kernel fits attention on {problem.library}, {problem.device}, {problem.dtype}: {why}{hint}"
+        )
+    best = min(fitting, key=lambda name: fitting[name])
+    return Plan(problem, next(kernel for kernel in kernels if kernel.name == best), answers)  # type: ignore[arg-type]
+
+
+@frozen
+class _Absent:
+    """A kernel that is installed and cannot be had."""
+
+    name: str
+    why: str
+
+
+def _installed() -> list[Kernel | _Absent]:
+    found: list[Kernel | _Absent] = [Reference()]
+    for full_name in registry.full_names("kernel"):
+        name = full_name.partition(".")[2]
+        try:
+            found.append(_named(name))
+        except (BrokenPlugin, ConfigError) as error:
+            found.append(_Absent(name, str(error)))
+    return found
+
+
+def _named(name: str) -> Kernel:
+    if name == Reference.name:
+        return Reference()
+    try:
+        return registry.find(name, "kernel")()  # type: ignore[return-value]
+    except UnknownName as error:
+        raise UnknownName(f"{error}; if it is one of ours: pip install maskkit-kernel-{name}") from error
+
+
+def area(problem: Problem) -> int | None:
+    """Pairs that are allowed, over all samples and heads; None for a mask without spans."""
+    mask = problem.mask
+    times = problem.batch * problem.heads
+    if mask is None:
+        return times * problem.queries * problem.keys
+    counts = dict.fromkeys(planes(mask), 0)
+    for plane, _, rows in iterate_rows(mask):
+        if not isinstance(rows, Spans):
+            return None
+        counts[plane] += int(rows.counts().sum())
+    of = plane_of(mask)
+    return sum(list(counts.values())[i] for i in of.ravel().tolist()) * times // of.size
+
+
+def _nbytes(value: Any) -> int:
+    """Bytes of the arrays in a mask, and of the masks in it."""
+    if hasattr(value, "nbytes"):
+        return int(value.nbytes)
+    if isinstance(value, Mask):
+        return sum(_nbytes(getattr(value, field.name)) for field in fields(type(value)))
+    return sum(map(_nbytes, value)) if isinstance(value, tuple) else 0
+
+
+def _autocast(*arrays: Any) -> tuple[Any, Any, Any]:
+    """Query, key and value; under Torch's autocast in its dtype, as for `scaled_dot_product_attention`."""
+    query, key, value = arrays
+    torch = sys.modules.get("torch")
+    if torch is None or any(library(array) != "torch" for array in arrays):
+        return query, key, value
+    kind = query.device.type
+    if not torch.is_autocast_enabled(kind):
+        return query, key, value
+    dtype = torch.get_autocast_dtype(kind)
+    query, key, value = (array if array.dtype == torch.float64 else array.to(dtype) for array in arrays)
+    return query, key, value

@@ -1,0 +1,148 @@
+"""What is asked of a kernel: library, device, dtype, shapes, mask. Whatever cannot be one problem is refused here."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+from attrs import frozen
+from maskkit.arrays.dtypes import dtype_name, is_floating
+from maskkit.arrays.libraries import is_array, library
+from maskkit.errors import ConfigError
+from maskkit.masks.axes import HEADS, is_attention, sizes
+from maskkit.masks.mask import Mask
+from maskkit.validators import is_number, shown
+
+
+@frozen(kw_only=True)
+class Problem:
+    """One call of `maskkit.attend`, without its arrays.
+
+    Attributes:
+        mask: which pairs are allowed; None allows all.
+        library: "torch", "jax" or "numpy".
+        device: as the library writes it: "cpu", "cuda:0".
+        dtype: of all arrays: "float32".
+        batch, heads, kv_heads: head h of the query reads head `h // (heads // kv_heads)` of key and value.
+        queries, keys: numbers of them.
+        head_dim, value_dim: widths of query and key, and of value.
+        scale: what scores are multiplied by; None is `head_dim ** -0.5`.
+        training: whether gradients will be asked for, as far as the library tells.
+        dropout_p: share of attention weights that are dropped.
+        return_lse: whether the log-sum-exp of the scores is asked for.
+    """
+
+    mask: Mask | None = None
+    library: str = "torch"
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch: int = 1
+    heads: int
+    kv_heads: int
+    queries: int
+    keys: int
+    head_dim: int
+    value_dim: int
+    scale: float | None = None
+    training: bool = False
+    dropout_p: float = 0.0
+    return_lse: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What scores are multiplied by."""
+        return self.head_dim**-0.5 if self.scale is None else self.scale
+
+    def __attrs_post_init__(self) -> None:
+        if self.mask is not None:
+            _check_mask(self.mask, self)
+        if self.scale is not None and not (is_number(self.scale) and 0 <= self.scale < math.inf):
+            raise ConfigError(f"scale must not be negative, got {shown(self.scale)}")
+        if not (is_number(self.dropout_p) and 0 <= self.dropout_p < 1):
+            raise ConfigError(f"dropout_p must be in [0, 1), got {shown(self.dropout_p)}")
+
+
+def problem_of(query: Any, key: Any, value: Any, mask: Any = None, *, enable_gqa: bool = False, **more: Any) -> Problem:
+    """The problem that arrays pose.
+
+    Raises:
+        ConfigError: they differ in library, device, dtype or a size, or do not fit the mask, with both; `more` is not
+            in its range.
+        TypeError: the mask is no `Mask`.
+    """
+    arrays = {"query": query, "key": key, "value": value}
+    for name, array in arrays.items():
+        if not is_array(array) or library(array) == "keras" or len(array.shape) != 4:
+            raise ConfigError(
+                f"{name} must be an array (batch, heads, length, width) of Torch, JAX or NumPy, got {shown(array)}"
+            )
+    for what, of in (("library", library), ("device", device_of), ("dtype", lambda array: dtype_name(array.dtype))):
+        found = {name: of(array) for name, array in arrays.items()}
+        if len(set(found.values())) > 1:
+            text = ", ".join(f"{name} {one}" for name, one in found.items())
+            raise ConfigError(f"query, key and value must have one {what}, got {text}")
+    if not is_floating(dtype_name(query.dtype)):
+        raise ConfigError(f"query must be floating, got {query.dtype}")
+    (batch, heads, queries, head_dim), (_, kv_heads, keys, _) = query.shape, key.shape
+    for name, array, wanted in (("key", key, (batch, None, None, head_dim)), ("value", value, (batch, kv_heads, keys))):
+        for axis, size, want in zip(("batch", "head", "key", "width"), array.shape, wanted, strict=False):
+            if want not in (None, size):
+                raise ConfigError(f"{name} has {size:,} along the axis {axis!r}, and must have {want:,}")
+    if heads != kv_heads and (not enable_gqa or heads % kv_heads):
+        hint = "make one a multiple of the other" if enable_gqa else "give enable_gqa=True to share them in groups"
+        raise ConfigError(f"query has {heads:,} heads, key and value {kv_heads:,}; {hint}")
+    return Problem(
+        mask=_as_mask(mask),
+        library=library(query),
+        device=device_of(query),
+        dtype=dtype_name(query.dtype),
+        batch=batch,
+        heads=heads,
+        kv_heads=kv_heads,
+        queries=queries,
+        keys=keys,
+        head_dim=head_dim,
+        value_dim=value.shape[-1],
+        training=_wants_gradients(arrays.values()),
+        **more,
+    )
+
+
+def device_of(array: Any) -> str:
+    """Where an array is, as its library writes it; JAX does not say so of what it traces, and means its default."""
+    if library(array) == "torch":
+        return str(array.device)
+    if library(array) == "numpy":
+        return "cpu"
+    jax = sys.modules["jax"]
+    traced = isinstance(array, jax.core.Tracer)
+    return str(jax.default_backend() if traced else next(iter(array.devices())).platform)
+
+
+def _wants_gradients(arrays: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return bool(torch and torch.is_grad_enabled() and any(getattr(array, "requires_grad", False) for array in arrays))
+
+
+def _as_mask(mask: Any) -> Mask | None:
+    if mask is None or isinstance(mask, Mask):
+        return mask
+    way = 'write maskkit.from_array(array, true="allowed") or true="blocked"' if is_array(mask) else "see maskkit list"
+    raise TypeError(f"mask must be a maskkit mask or None, got {shown(mask)}; {way}")
+
+
+def _check_mask(mask: Mask, problem: Problem) -> None:
+    """Every axis of the mask has the size that the arrays have, or 1 before query and key."""
+    if not is_attention(mask.axes):
+        hint = "; mask.keys() makes one of keys from it" if "token" in mask.axes else ""
+        raise ConfigError(f"{shown(mask)} is a mask of {', '.join(mask.axes)}, not of queries and keys{hint}")
+    wanted = dict(zip(HEADS, (problem.batch, problem.heads, problem.queries, problem.keys), strict=True))
+    for axis, size in sizes(mask).items():
+        if size != wanted[axis] and (size != 1 or axis in HEADS[-2:]):
+            hint = ""
+            if axis in HEADS[-2:] and size > wanted[axis]:
+                hint = "; cut the mask, as mask[-1:, :] for the last query"
+            raise ConfigError(
+                f"{shown(mask)} has {size:,} along the axis {axis!r}, the arrays have {wanted[axis]:,}{hint}"
+            )
