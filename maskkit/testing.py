@@ -31,13 +31,14 @@ from maskkit.configs.fields import build
 from maskkit.configs.reading import from_dict
 from maskkit.configs.saving import to_dict
 from maskkit.errors import ConfigError
+from maskkit.kernels.conformance import check_attention
 from maskkit.masks.axes import is_attention
 from maskkit.masks.dense import on_grid
 from maskkit.masks.mask import AttentionMask, Mask, MaskGroup
 from maskkit.masks.predicate import trace
 from maskkit.masks.rows import planes, reach_of, row_count, spans_of
 from maskkit.registry.extensions import backend as find_backend
-from maskkit.registry.item import KINDS, Item
+from maskkit.registry.item import KINDS, Item, Kernel
 from maskkit.registry.loader import contract_problem, registry
 from maskkit.validators import is_integer
 
@@ -78,6 +79,23 @@ def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
         _run(mask, check_blocks, mask, dense)
     for alone in (check_value, check_round_trip, check_pictures):
         _run(mask, alone, mask)
+
+
+def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16) -> None:
+    """Hold a kernel class to its contract: its form, its parameters, its import, and what it computes.
+
+    Args:
+        cls: the class, with every one of its samples.
+        library: whose arrays it gets; None is the one that it names.
+        every: of the 65,536 masks of 4 x 4, one in so many is tried with the first sample; 1 tries them all.
+    """
+    problem = contract_problem(cls, KINDS["kernel"])
+    assert not problem, problem
+    for i, sample in enumerate(cls.samples):
+        kernel: Any = _run(f"{cls.__name__} with the sample {dict(sample)}", build, cls, sample)
+        _run(kernel, check_attention, kernel, library or cls.library, 256 if i else every)
+    check_parameters(cls)
+    check_light_import(cls.__module__)
 
 
 def _run(subject: Any, check: Callable[..., Any], *args: Any) -> Any:

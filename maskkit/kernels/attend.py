@@ -12,8 +12,6 @@ from maskkit.kernels.problem import Problem, problem_of
 from maskkit.kernels.reference import Reference
 from maskkit.limits import Recent, human_bytes
 from maskkit.masks.mask import Mask
-from maskkit.masks.rows import iterate_rows, plane_of, planes
-from maskkit.masks.spans import Spans
 from maskkit.registry.item import Kernel
 from maskkit.registry.loader import registry
 
@@ -89,7 +87,11 @@ class Plan:
     @property
     def area(self) -> int | None:
         """Pairs that the mask allows, over all samples and heads; None where only counting each would tell."""
-        return area(self.problem)
+        if (found := self.problem.planes()) is None:
+            return None
+        spans, of = found
+        counts = [int(plane.counts().sum()) for plane in spans]
+        return sum(counts[i] for i in of.ravel().tolist())
 
     @property
     def nbytes(self) -> int:
@@ -170,21 +172,6 @@ def _named(name: str) -> Kernel:
         return registry.find(name, "kernel")()  # type: ignore[return-value]
     except UnknownName as error:
         raise UnknownName(f"{error}; if it is one of ours: pip install maskkit-kernel-{name}") from error
-
-
-def area(problem: Problem) -> int | None:
-    """Pairs that are allowed, over all samples and heads; None for a mask without spans."""
-    mask = problem.mask
-    times = problem.batch * problem.heads
-    if mask is None:
-        return times * problem.queries * problem.keys
-    counts = dict.fromkeys(planes(mask), 0)
-    for plane, _, rows in iterate_rows(mask):
-        if not isinstance(rows, Spans):
-            return None
-        counts[plane] += int(rows.counts().sum())
-    of = plane_of(mask)
-    return sum(list(counts.values())[i] for i in of.ravel().tolist()) * times // of.size
 
 
 def _nbytes(value: Any) -> int:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from attrs import frozen
+from maskkit import limits
 from maskkit.arrays.dtypes import dtype_name, is_floating
 from maskkit.arrays.libraries import is_array, library
 from maskkit.errors import ConfigError
-from maskkit.masks.axes import HEADS, is_attention, sizes
+from maskkit.masks.axes import HEADS, LEADING, is_attention, sizes
 from maskkit.masks.mask import Mask
+from maskkit.masks.rows import iterate_rows, plane_of, planes
+from maskkit.masks.spans import Spans
 from maskkit.validators import is_number, shown
 
 
@@ -48,6 +54,28 @@ class Problem:
     training: bool = False
     dropout_p: float = 0.0
     return_lse: bool = False
+
+    def planes(self) -> tuple[list[Spans], npt.NDArray[np.int64]] | None:
+        """What the mask allows: the spans of its different planes, and which of them each (sample, head) has.
+
+        None where its values are elsewhere, or it has no few intervals per row and is too large to look for them.
+        """
+        mask = self.mask
+        whole = (self.batch, self.heads)
+        if mask is None:
+            lo = np.zeros((1, self.queries), np.int32)
+            return [Spans(lo, lo + np.int32(self.keys), self.keys)], np.zeros(whole, np.int64)
+        if not mask.on_host:
+            return None
+        found: dict[tuple[int, ...], list[Spans]] = {plane: [] for plane in planes(mask)}
+        for plane, _, rows in iterate_rows(mask):
+            spans = rows if isinstance(rows, Spans) else None if _large(mask) else Spans.from_bool(rows)
+            if spans is None or len(spans) > max(limits.intervals, _FEW):
+                return None
+            found[plane].append(spans)
+        of = plane_of(mask)
+        of = np.expand_dims(of, tuple(i for i, axis in enumerate(LEADING) if axis not in mask.axes))
+        return [Spans.join(parts) for parts in found.values()], np.broadcast_to(of, whole)
 
     @property
     def factor(self) -> float:
@@ -125,9 +153,17 @@ def _wants_gradients(arrays: Any) -> bool:
     return bool(torch and torch.is_grad_enabled() and any(getattr(array, "requires_grad", False) for array in arrays))
 
 
+_CELLS, _FEW = 2**24, 64
+"""Up to so many cells a mask without spans is searched for them; a row may have so many."""
+
+
+def _large(mask: Mask) -> bool:
+    return math.prod(mask.shape) > _CELLS
+
+
 def _as_mask(mask: Any) -> Mask | None:
     if mask is None or isinstance(mask, Mask):
-        return mask
+        return copy.copy(mask)  # what is kept by plans does not keep the caller's mask, by whose life others cache
     way = 'write maskkit.from_array(array, true="allowed") or true="blocked"' if is_array(mask) else "see maskkit list"
     raise TypeError(f"mask must be a maskkit mask or None, got {shown(mask)}; {way}")
 

@@ -1,0 +1,54 @@
+"""What the calls cost, in seconds of a CPU with two cores and AVX-512: ratios to other kernels are what counts.
+
+Measured by `tests/benchmarks/test_kernel_speed.py`; a pair is one of query and key, at width 64.
+"""
+
+from collections.abc import Sequence
+
+from maskkit import Problem
+from maskkit_kernel_area._schedule import TRIANGLE, Call
+
+FIXED = {False: 60e-6, True: 150e-6}
+"""Whatever the mask: views, arrays for the output; forward (False) and backward (True)."""
+CALL = {False: 40e-6, True: 80e-6}
+BLOCK = {False: 0.3e-6, True: 1.0e-6}
+"""A block of a lane."""
+PAIR = {False: 2.6e-9, True: 7.0e-9}
+SLOWER = {False: 6.0, True: 32.0}
+"""A pair in a block of r rows costs (1 + SLOWER / r) times as much."""
+BIAS = {False: 0.25e-9, True: 0.3e-9}
+"""More for a pair of a block that allows not all."""
+COPY = {False: 1.2e-9, True: 2.0e-9}
+"""An element of the output that is put in its place (forward), of keys and values whose gradients are added."""
+GATHER = {False: 2.0e-9, True: 5.0e-9}
+"""An element of keys and values that are gathered."""
+MERGE = 4e-9
+"""An element of the output that is merged with that of a layer before."""
+OTHER = {"float16": 2.0, "bfloat16": 1.0, "float64": 2.0}
+"""Dtypes, as a multiple of float32."""
+UNFUSED = 4.0
+"""Without Torch's own call."""
+
+
+def pairs(call: Call) -> int:
+    """Pairs that the fused call computes of one lane: of a triangle it skips tiles of 256 rows and 512 keys."""
+    whole = call.rows * call.width * call.count
+    return round(whole * min(1, 0.5 + 256 / call.rows)) if call.causal and call.rows >= TRIANGLE else whole
+
+
+def seconds(layers: Sequence[Sequence[Call]], lanes: int, runs: int, problem: Problem, backward: bool) -> float:
+    """The estimate for the layers of a plane, of so many lanes in so many runs of them."""
+    width = max(problem.head_dim, problem.value_dim)
+    total = 0.0
+    for layer, calls in enumerate(layers):
+        for call in calls:
+            each = PAIR[backward] * (1 + SLOWER[backward] / call.rows) + BIAS[backward] * (call.lo is not None)
+            out, keys = call.rows * call.count * width, 2 * call.width * call.count * width
+            total += CALL[backward] * runs + lanes * (
+                BLOCK[backward] * call.count
+                + pairs(call) * each * width / 64
+                + COPY[backward] * (keys if backward else out)
+                + GATHER[backward] * keys * (call.gather is not None)
+                + MERGE * out * (layer > 0 and not backward)
+            )
+    return total * OTHER.get(problem.dtype, 1.0)

@@ -1,0 +1,75 @@
+"""The cheapest schedule of a problem, once for every mask and shapes, forward and backward apart."""
+
+from typing import Any
+
+from attrs import evolve, frozen
+from maskkit import Cost, Problem
+from maskkit.limits import Recent
+from maskkit_kernel_area import _cost, _fused
+from maskkit_kernel_area._schedule import layers
+from maskkit_kernel_area._torch import Job, lanes_of
+
+_ROWS = {False: (32, 64, 128), True: (64, 128, 256)}
+"""Blocks that are tried; the backward pass likes larger ones."""
+_found = Recent()
+
+
+class NoSpans(Exception):
+    """The mask has no spans."""
+
+
+@frozen(eq=False)
+class _Schedule:
+    job: Job
+    seconds: float
+    pairs: int
+
+    @property
+    def nbytes(self) -> int:
+        """Of the arrays that calls hold."""
+        calls = [call for _, layers in self.job for calls in layers for call in calls]
+        arrays = [array for call in calls for array in (call.lo, call.hi, call.gather) if array is not None]
+        return 1024 + 512 * len(calls) + sum(map(_bytes, arrays)) + sum(4 * c.rows * min(c.width, 1024) for c in calls)
+
+
+def _bytes(array: Any) -> int:
+    return int(array.nbytes)
+
+
+def cost(problem: Problem, rows: int | None) -> Cost:
+    """The estimate, and what is computed and held for it."""
+    passes = [_schedule(problem, rows, backward) for backward in ((False, True) if problem.training else (False,))]
+    seconds = sum(one.seconds for one in passes) * (1 if _fused.fused() else _cost.UNFUSED)
+    return Cost(seconds, pairs=passes[0].pairs, nbytes=sum(one.nbytes for one in passes))
+
+
+def job(problem: Problem, rows: int | None, backward: bool) -> Job:
+    """What to call."""
+    return _schedule(problem, rows, backward).job
+
+
+def _schedule(problem: Problem, rows: int | None, backward: bool) -> _Schedule:
+    plain = evolve(problem, scale=None, training=False, return_lse=False)  # what does not change it
+    found: _Schedule = _found.get((plain, rows, backward), lambda: _make(plain, rows, backward))
+    return found
+
+
+def _make(problem: Problem, rows: int | None, backward: bool) -> _Schedule:
+    planes = problem.planes()
+    if planes is None:
+        raise NoSpans
+    total, pairs, chosen = _cost.FIXED[backward], 0, []
+    for plane, spans in enumerate(planes[0]):
+        lanes = lanes_of(planes[1], plane, problem.kv_heads)
+        heads = sum(one.count for one in lanes)
+        options = [
+            layers(spans, size, apart, _fused.fused())
+            for size in ((rows,) if rows else _ROWS[backward])
+            for apart in ((False, True) if len(spans) in (2, 3) else (False,))
+        ]
+        costs = [_cost.seconds(option, heads, len(lanes), problem, backward) for option in options]
+        best = min(range(len(options)), key=costs.__getitem__)
+        total += costs[best]
+        pairs += heads * sum(_cost.pairs(call) for calls in options[best] for call in calls)
+        chosen.append((lanes, options[best]))
+    return _Schedule(chosen, total, pairs)

@@ -1,0 +1,218 @@
+"""Calls of a schedule on Torch: strided views of keys, one fused call each, and a backward pass of its own.
+
+Arrays of heads are taken as lanes (batch * heads, length, width). A lane of the query reads one of key and value; those
+that share it have the same place in their groups, so that every view stays a view.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from maskkit import Problem
+from maskkit_kernel_area import _fused
+from maskkit_kernel_area._schedule import Call
+
+_KEPT_CELLS = 2**16
+"""Up to so many cells what a call blocks is kept as floats; beyond, making it anew costs little beside the call."""
+_TEMPORARY = 2**22
+"""Elements of the largest temporary array; blocks of a call beyond that come in a further one."""
+_WIDE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+"""In what sums over several calls are held."""
+
+
+class Lanes(NamedTuple):
+    """Heads under one plane: of key and value the lanes first, first + step, ..; of the query the same times `group`,
+    plus `member`."""
+
+    first: int
+    step: int
+    count: int
+    member: int
+    group: int
+
+    def of_query(self, x: torch.Tensor, start: int, step: int, count: int, size: int) -> torch.Tensor:
+        return _view(
+            x, self.first * self.group + self.member, self.step * self.group, self.count, start, step, count, size
+        )
+
+    def of_key(self, x: torch.Tensor, start: int, step: int, count: int, size: int) -> torch.Tensor:
+        return _view(x, self.first, self.step, self.count, start, step, count, size)
+
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
+        """The lanes of key or value."""
+        return x[self.first : self.first + (self.count - 1) * self.step + 1 : self.step]
+
+
+def lanes_of(of: Any, plane: int, kv_heads: int) -> list[Lanes]:
+    """The lanes of a plane, from the plane of every (sample, head)."""
+    group = of.shape[1] // kv_heads
+    found = []
+    for member in range(group):
+        these = np.flatnonzero(of[:, member::group].ravel() == plane).tolist()
+        start = 0
+        while start < len(these):
+            stop = start + 1
+            step = these[stop] - these[start] if stop < len(these) else 1
+            while stop < len(these) and these[stop] - these[stop - 1] == step:
+                stop += 1
+            found.append(Lanes(these[start], step, stop - start, member, group))
+            start = stop
+    return found
+
+
+Job = list[tuple[list[Lanes], list[list[Call]]]]
+"""For every plane its lanes, and the layers of its calls."""
+
+
+def _view(x: torch.Tensor, lane: int, lane_step: int, lanes: int, start: int, step: int, count: int, size: int) -> Any:
+    """(lanes, count, size, ...) of an array (all lanes, length, ...), of which blocks may overlap."""
+    of_lane, of_row = x.stride()[:2]
+    rest = tuple(x.shape[2:])
+    return x.as_strided(
+        (lanes, count, size, *rest),
+        (lane_step * of_lane, step * of_row, of_row, *x.stride()[2:]),
+        x.storage_offset() + lane * of_lane + start * of_row,
+    )
+
+
+def _parts(call: Call, lanes: Lanes, width: int, backward: bool) -> Any:
+    """The blocks of a call in several, whose temporary arrays are no larger than they may be."""
+    each = (
+        lanes.count
+        * width
+        * (2 * call.width if backward else max(call.rows, call.width if call.gather is not None else 0))
+    )
+    most = max(1, _TEMPORARY // each)
+    for first in range(0, call.count, most):
+        yield first, min(call.count, first + most)
+
+
+def _bias(call: Call, like: torch.Tensor) -> torch.Tensor | None:
+    """0 where the block allows, -inf where it blocks."""
+    if call.lo is None or call.hi is None:
+        return None
+    bias = call.kept.get(like.dtype)
+    if bias is None:
+        lo, hi = (torch.from_numpy(ends)[..., None] for ends in (call.lo, call.hi))
+        key = torch.arange(call.width, dtype=torch.int32)
+        allowed = ((key >= lo) & (key < hi)).any(0)
+        bias = torch.zeros(allowed.shape, dtype=like.dtype).masked_fill_(~allowed, -torch.inf)
+        if bias.numel() <= _KEPT_CELLS:
+            call.kept[like.dtype] = bias
+    return bias
+
+
+def _keys(call: Call, lanes: Lanes, x: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+    if call.gather is None:
+        return lanes.of_key(x, call.key + first * call.key_step, call.key_step, stop - first, call.width)
+    index = torch.from_numpy(call.gather[first:stop]).reshape(-1)
+    return lanes.rows(x).index_select(1, index).view(lanes.count, stop - first, call.width, x.shape[-1])
+
+
+def _add_keys(call: Call, lanes: Lanes, total: torch.Tensor, part: torch.Tensor, first: int, stop: int) -> None:
+    """Add what the keys of blocks get; those of neighbours overlap, so they are added in turns that do not."""
+    count, start = stop - first, call.key + first * call.key_step
+    if call.gather is not None:
+        index = torch.from_numpy(call.gather[first:stop]).reshape(-1)
+        lanes.rows(total).index_add_(1, index, part.reshape(lanes.count, -1, part.shape[-1]).to(total.dtype))
+    elif call.key_step == 0:
+        lanes.of_key(total, start, 0, 1, call.width).add_(part.sum(1, keepdim=True))
+    else:
+        turns = min(count, -(-call.width // call.key_step))
+        for turn in range(turns):
+            some = part[:, turn::turns]
+            at = start + turn * call.key_step
+            lanes.of_key(total, at, call.key_step * turns, some.shape[1], call.width).add_(some)
+
+
+def _forward(
+    job: Job, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Output and log-sum-exp of lanes."""
+    several = any(len(layers) > 1 for _, layers in job)
+    out = torch.zeros_like(q, dtype=_WIDE.get(q.dtype, q.dtype) if several else q.dtype)
+    lse = torch.full(q.shape[:2], -torch.inf, dtype=_WIDE.get(q.dtype, q.dtype))
+    for every, layers in job:
+        for lanes in every:
+            for layer, calls in enumerate(layers):
+                for call in calls:
+                    bias, sees = _bias(call, q), call.sees
+                    for first, stop in _parts(call, lanes, q.shape[-1], backward=False):
+                        place = call.query + first * call.query_step, call.query_step, stop - first, call.rows
+                        keys, values = (_keys(call, lanes, x, first, stop) for x in (k, v))
+                        new, new_lse = _fused.forward(lanes.of_query(q, *place), keys, values, bias, call.causal, scale)
+                        if sees is not None:
+                            new_lse = new_lse.masked_fill(~torch.from_numpy(sees), -torch.inf)
+                        to, to_lse = lanes.of_query(out, *place), lanes.of_query(lse, *place)
+                        _merge(to, to_lse, new, new_lse) if layer else (to.copy_(new), to_lse.copy_(new_lse))
+    return out.to(q.dtype), lse
+
+
+def _merge(out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: torch.Tensor) -> None:
+    """Softmax over two sets of keys, from the softmax over each: weighted by their shares of the sum, exactly."""
+    total = torch.logaddexp(lse, new_lse)
+    finite = torch.where(total == -torch.inf, 0, total)
+    out.mul_((lse - finite).exp()[..., None]).addcmul_(
+        new.to(out.dtype), (new_lse - finite).exp()[..., None].to(out.dtype)
+    )
+    lse.copy_(total)
+
+
+def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> list[torch.Tensor]:
+    """Gradients of query, key and value, from the whole output and log-sum-exp: calls then add up."""
+    grads = [torch.zeros_like(x, dtype=_WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
+    lse = torch.where(lse == -torch.inf, 0, lse)  # a row that sees nothing: its weights are exp(-inf - 0)
+    for every, layers in job:
+        for lanes in every:
+            for call in (call for calls in layers for call in calls):
+                bias = _bias(call, q)
+                for first, stop in _parts(call, lanes, q.shape[-1], backward=True):
+                    place = call.query + first * call.query_step, call.query_step, stop - first, call.rows
+                    keys, values = (_keys(call, lanes, x, first, stop) for x in (k, v))
+                    given, asked, got, total = (lanes.of_query(x, *place) for x in (grad, q, out, lse))
+                    parts = _fused.backward(given, asked, keys, values, got, total, bias, call.causal, scale)
+                    lanes.of_query(grads[0], *place).add_(parts[0])
+                    for whole, part in zip(grads[1:], parts[1:], strict=True):
+                        _add_keys(call, lanes, whole, part, first, stop)
+    return [total.to(x.dtype) for total, x in zip(grads, (q, k, v), strict=True)]
+
+
+class _Attend(torch.autograd.Function):
+    """Attention of lanes; the backward pass has a schedule of its own, made when it is first needed."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Any, k: Any, v: Any, jobs: Any, problem: Problem) -> Any:
+        out, lse = _forward(jobs(problem, backward=False), q, k, v, problem.factor)
+        ctx.save_for_backward(q, k, v, out, lse)
+        ctx.jobs, ctx.problem = jobs, problem
+        ctx.set_materialize_grads(False)
+        return out, lse
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Any, grad_lse: Any) -> Any:
+        q, k, v, out, lse = ctx.saved_tensors
+        grad = torch.zeros_like(out) if grad is None else grad.contiguous()
+        width = q.shape[-1]
+        if grad_lse is not None:
+            # The fused call takes from every score's gradient the row's sum of grad * out. One column more, of 1 and
+            # -grad_lse, adds grad_lse to it, and beside zeros in the values nothing else.
+            seen = torch.where(lse == -torch.inf, 0, -grad_lse)[..., None]
+            q, k, v = (torch.nn.functional.pad(x, (0, 1)) for x in (q, k, v))
+            grad = torch.cat([grad, torch.ones_like(grad[..., :1])], -1)
+            out = torch.cat([out, seen.to(out.dtype)], -1)
+        job = ctx.jobs(ctx.problem, backward=True)
+        grads = _backward(job, grad, q, k, v, out, lse, ctx.problem.factor)
+        return *(x[..., :width] for x in grads), None, None
+
+
+def attend(query: Any, key: Any, value: Any, jobs: Any, problem: Problem) -> Any:
+    """`jobs(problem, backward)` gives the job."""
+    wide = max(problem.head_dim, problem.value_dim)
+    q, k, v = (
+        torch.nn.functional.pad(x, (0, wide - x.shape[-1])).reshape(-1, *x.shape[2:-1], wide).contiguous()
+        for x in (query, key, value)
+    )
+    out, lse = _Attend.apply(q, k, v, jobs, problem)
+    out = out.view(*query.shape[:3], wide)[..., : problem.value_dim]
+    return (out, lse.view(query.shape[:3])) if problem.return_lse else out

@@ -1,0 +1,193 @@
+"""The area kernel is exact, computes little more than what is allowed, and does without Torch's private call."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import maskkit
+from maskkit.testing import check_kernel
+from maskkit_kernel_area import Area, _fused, _plan
+from maskkit_kernel_area._schedule import layers
+
+EXPRESSIONS = [
+    "causal",
+    "sliding_window(window_size=50)",
+    "block_diagonal(block_size=64)",
+    "sink(window_size=50)",
+    "longformer(window_size=31, global_tokens=(0, 1, 5))",
+    "prefix_lm(prefix_len=100)",
+    "dilated(window_size=9, dilation=4)",
+    "block_causal(block_size=64)",
+    "~causal",
+    "bigbird(seed=1)",
+    "causal & ~banded(band_width=5)",
+    "strided(stride=32)",
+]
+
+
+def problem(mask, heads=1, **more):
+    queries, keys = mask.shape[-2:]
+    sizes = dict(queries=queries, keys=keys, head_dim=64, value_dim=64, heads=heads, kv_heads=heads)
+    return maskkit.Problem(mask=mask, **{**sizes, **more})
+
+
+def counted(found, shape):
+    """How often the calls compute each pair."""
+    times = np.zeros(shape, int)
+    for call in (call for layer in found for call in layer):
+        allowed = np.ones((call.rows, call.width), bool)
+        if call.causal:
+            allowed = np.tril(allowed)
+        if call.lo is not None:
+            key = np.arange(call.width)
+            allowed = ((key >= call.lo[..., None]) & (key < call.hi[..., None])).any(0)
+        for i in range(call.count):
+            keys = call.key + i * call.key_step + np.arange(call.width) if call.gather is None else call.gather[i]
+            times[np.ix_(call.query + i * call.query_step + np.arange(call.rows), keys)] += allowed
+    return times
+
+
+@pytest.fixture
+def unfused(monkeypatch):
+    """A Torch without the private call."""
+    monkeypatch.setattr(_fused, "fused", lambda: False)
+    monkeypatch.setattr(_plan, "_found", type(_plan._found)())
+
+
+def test_contract():
+    check_kernel(Area)
+
+
+@pytest.mark.slow
+def test_all_masks_of_four_by_four():
+    check_kernel(Area, every=1)
+
+
+def test_contract_without_the_private_call(unfused):
+    check_kernel(Area, every=256)
+
+
+def test_this_torch_has_the_private_call():
+    """Else every figure of speed is another; the check itself is held by the test without it."""
+    assert _fused.fused()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("rows", [16, 32, 128])
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_calls_compute_every_allowed_pair_once(expression, rows, apart):
+    mask = maskkit.parse(expression, seq_len=1024)
+    [spans], _ = problem(mask).planes()
+    assert np.array_equal(counted(layers(spans, rows, apart), mask.shape), mask.allowed())
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_calls_compute_every_allowed_pair_of_any_mask_once(data):
+    queries, keys, rows = (data.draw(st.integers(1, most)) for most in (40, 40, 9))
+    bits = data.draw(st.integers(0, 2 ** (queries * keys) - 1))
+    allowed = np.array([bits >> i & 1 for i in range(queries * keys)], bool).reshape(queries, keys)
+    [spans], _ = problem(maskkit.from_array(allowed, true="allowed")).planes()
+    assert np.array_equal(counted(layers(spans, rows, data.draw(st.booleans())), allowed.shape), allowed)
+
+
+@pytest.mark.parametrize(
+    ("expression", "most", "calls"),
+    [
+        ("sliding_window(window_size=256)", 1.6, 12),
+        ("block_diagonal(block_size=512)", 1.0, 1),
+        ("causal", 1.04, 1),
+        ("sink(window_size=256)", 1.6, 16),
+    ],
+)
+def test_what_is_computed_is_little_more_than_what_is_allowed(expression, most, calls):
+    asked = problem(maskkit.parse(expression, seq_len=32768))
+    [spans], _ = asked.planes()
+    [(_, found)] = _plan.job(asked, None, backward=False)
+    assert maskkit.Cost(1).pairs is None
+    assert Area().fits(asked).pairs <= most * spans.counts().sum()
+    assert sum(map(len, found)) <= calls
+
+
+def test_memory_follows_the_rows():
+    short, long = (
+        Area().fits(problem(maskkit.create("sink", seq_len=n, window_size=256), training=True)).nbytes
+        for n in (8192, 32768)
+    )
+    assert long <= 4.5 * short
+    assert long < 2**25
+
+
+def test_dense_masks_are_left_to_the_dense_call():
+    """Where nothing can be saved, the estimate says so."""
+    rng = np.random.default_rng(0)
+    mask = maskkit.from_array(rng.random((256, 64)) < 0.5, true="allowed")
+    q, k, v = torch.randn(1, 2, 256, 16), *torch.randn(2, 1, 2, 64, 16)
+    assert maskkit.plan(mask, q, k, v).kernel.name == "dense"
+    window = maskkit.create("sliding_window", seq_len=4096, window_size=64)
+    q = torch.randn(1, 2, 4096, 16)
+    assert maskkit.plan(window, q, q, q).kernel.name == "area"
+
+
+def test_heads_and_samples_with_equal_masks_are_planned_once():
+    window = maskkit.create("sliding_window", seq_len=64, window_size=4)
+    causal = maskkit.create("causal", seq_len=64)
+    asked = problem(maskkit.stack([window, causal, window, causal]), heads=4, batch=3)
+    found = _plan.job(asked, None, backward=False)
+    assert [sum(lanes.count for lanes in every) for every, _ in found] == [6, 6]
+
+
+def test_the_log_sum_exp_has_a_gradient():
+    mask = maskkit.create("sliding_window", seq_len=40, window_size=7)
+    q, k, v = (torch.randn(1, 2, 40, 8, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    out, lse = maskkit.attend(q, k, v, mask, return_lse=True, kernel="area")
+    weights = torch.randn_like(lse)
+    found = torch.autograd.grad((lse * weights).sum() + out.sum(), (q, k, v))
+    scores = (q @ k.mT * 8**-0.5).masked_fill(~mask.allowed("torch"), -torch.inf)
+    expected = (scores.logsumexp(-1) * weights).sum() + (scores.softmax(-1) @ v).sum()
+    for one, other in zip(found, torch.autograd.grad(expected, (q, k, v)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_arrays_need_not_be_contiguous():
+    mask = maskkit.create("sliding_window", seq_len=40, window_size=7)
+    q, k, v = torch.randn(3, 2, 40, 4, 8).transpose(2, 3)
+    expected = maskkit.attend(q.contiguous(), k.contiguous(), v.contiguous(), mask, kernel="area")
+    assert torch.equal(maskkit.attend(q, k, v, mask, kernel="area"), expected)
+
+
+def test_keys_that_no_block_reads_may_be_anything():
+    mask = maskkit.create("block_diagonal", seq_len=64, block_size=32)
+    q, k, v = torch.randn(3, 1, 1, 64, 8)
+    expected = maskkit.attend(q, k, v, mask, kernel="area")[:, :, :32]
+    k[:, :, 32:], v[:, :, 32:] = torch.nan, torch.inf
+    assert torch.equal(maskkit.attend(q, k, v, mask, kernel="area")[:, :, :32], expected)
+
+
+def test_autocast_gives_its_dtype():
+    mask = maskkit.create("sliding_window", seq_len=64, window_size=9)
+    q, k, v = (torch.randn(1, 2, 64, 8, requires_grad=True) for _ in range(3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = maskkit.attend(q, k, v, mask, kernel="area")
+    assert out.dtype == torch.bfloat16
+    out.float().sum().backward()
+    assert q.grad.dtype == torch.float32
+    torch.testing.assert_close(out.float(), maskkit.attend(q, k, v, mask, kernel="area"), atol=3e-2, rtol=3e-2)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"dropout_p": 0.1}, "area: it drops nothing; give dropout_p=0.0")],
+)
+def test_what_it_does_not_do_is_refused(options, words):
+    q = torch.randn(1, 1, 4, 8)
+    with pytest.raises(maskkit.ConfigError, match=words):
+        maskkit.attend(q, q, q, kernel="area", **options)
+
+
+def test_masks_without_spans_are_refused():
+    mask = maskkit.create("random", seq_len=8192, seed=1, mask_probability=0.5)
+    q = torch.randn(1, 1, 8192, 8)
+    with pytest.raises(maskkit.ConfigError, match="area: the mask has no few intervals per row"):
+        maskkit.attend(q, q, q, mask, kernel="area")
