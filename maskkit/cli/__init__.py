@@ -1,4 +1,4 @@
-"""The command line: `maskkit list`, `show`, `render`, `stats`, `check`, `doctor`.
+"""The command line: `maskkit list`, `show`, `render`, `stats`, `plan`, `check`, `doctor`.
 
 Each command imports what it needs when it runs, so that `maskkit list` costs little more than reading metadata.
 """
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
-from maskkit.cli import inventory, pictures
+from maskkit.cli import inventory, pictures, plans
 
 app = typer.Typer(
     name="maskkit",
@@ -45,6 +45,7 @@ def _options(
 
 inventory.add_to(app)
 pictures.add_to(app)
+plans.add_to(app)
 
 
 def main(argv: list[str] | None = None) -> None:

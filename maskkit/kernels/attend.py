@@ -114,7 +114,7 @@ class Plan:
             pairs, size = getattr(answer, "pairs", None), getattr(answer, "nbytes", None)
             note = "chosen" if name == self.kernel.name else ""
             cells = "?" if pairs is None else f"{pairs:,}", "?" if size is None else human_bytes(size)
-            rows.append((name, f"{answer * 1e3:,.3g} ms", *cells, note))
+            rows.append((name, f"{answer * 1e3:,.{0 if answer > 0.1 else 2}f} ms", *cells, note))
         wide = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = [
             "  ".join([row[0].ljust(wide[0]), *(row[i].rjust(wide[i]) for i in range(1, 4)), row[4]]) for row in rows

@@ -1,4 +1,4 @@
-"""What the calls cost, in seconds of a CPU with two cores and AVX-512: ratios to other kernels are what counts.
+"""What the calls cost, in seconds of a core with AVX-512: ratios to other kernels are what counts.
 
 Measured by `tests/benchmarks/test_kernel_speed.py`; a pair is one of query and key, at width 64.
 """
@@ -10,22 +10,24 @@ from maskkit_kernel_area._schedule import TRIANGLE, Call
 
 FIXED = {False: 60e-6, True: 150e-6}
 """Whatever the mask: views, arrays for the output; forward (False) and backward (True)."""
-CALL = {False: 40e-6, True: 80e-6}
-BLOCK = {False: 0.3e-6, True: 1.0e-6}
-"""A block of a lane."""
-PAIR = {False: 2.6e-9, True: 7.0e-9}
-SLOWER = {False: 6.0, True: 32.0}
+CALL = {False: 30e-6, True: 60e-6}
+PAIR = {False: 3.0e-9, True: 7.8e-9}
+SLOWER = {False: 2.0, True: 3.0}
 """A pair in a block of r rows costs (1 + SLOWER / r) times as much."""
-BIAS = {False: 0.25e-9, True: 0.3e-9}
+ROW = {False: 55e-9, True: 70e-9}
+"""A row of a block, however few keys it has."""
+BIAS = {False: 0.27e-9, True: 0.4e-9}
 """More for a pair of a block that allows not all."""
-COPY = {False: 1.2e-9, True: 2.0e-9}
+COPY = {False: 0.3e-9, True: 0.8e-9}
 """An element of the output that is put in its place (forward), of keys and values whose gradients are added."""
-GATHER = {False: 2.0e-9, True: 5.0e-9}
+GATHER = {False: 2.4e-9, True: 3.0e-9}
 """An element of keys and values that are gathered."""
-MERGE = 4e-9
+MERGE = 0.6e-9
 """An element of the output that is merged with that of a layer before."""
 OTHER = {"float16": 2.0, "bfloat16": 1.0, "float64": 2.0}
 """Dtypes, as a multiple of float32."""
+MARGIN = 1.1
+"""What else there is: the dense call is taken where the two are close."""
 UNFUSED = 4.0
 """Without Torch's own call."""
 
@@ -45,10 +47,9 @@ def seconds(layers: Sequence[Sequence[Call]], lanes: int, runs: int, problem: Pr
             each = PAIR[backward] * (1 + SLOWER[backward] / call.rows) + BIAS[backward] * (call.lo is not None)
             out, keys = call.rows * call.count * width, 2 * call.width * call.count * width
             total += CALL[backward] * runs + lanes * (
-                BLOCK[backward] * call.count
-                + pairs(call) * each * width / 64
+                (pairs(call) * each + call.rows * call.count * ROW[backward]) * width / 64
                 + COPY[backward] * (keys if backward else out)
                 + GATHER[backward] * keys * (call.gather is not None)
                 + MERGE * out * (layer > 0 and not backward)
             )
-    return total * OTHER.get(problem.dtype, 1.0)
+    return total * OTHER.get(problem.dtype, 1.0) * MARGIN

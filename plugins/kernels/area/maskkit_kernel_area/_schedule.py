@@ -22,6 +22,8 @@ TRIANGLE = 768
 smaller ones it computes whole."""
 _GAP = 32
 """Keys between two runs that cost less to read and block than a second run."""
+_ALONE = 128
+"""Rows of a block that is like no other, at least, and so a call of its own: where rows grow, or shrink."""
 _BLOCKS = 512
 """Blocks in one call: what it gives is copied to its place, and takes memory until then."""
 _ROWS_PER_PIECE = 16
@@ -98,7 +100,8 @@ class _Groups:
                 width = stop - start if causal else hi - lo
                 self._add(stop - start, width, causal, None, None, np.array([start]), np.array([lo]), None)
             elif kind != "empty":
-                self._cut(start, stop, rows)
+                grows = len(spans) == 1 and (spans.lo[0, start] == spans.lo[0, stop - 1])
+                self._cut(start, stop, max(rows, _ALONE) if grows else rows)
 
     def _add(self, rows: int, width: int, causal: bool, lo: Any, hi: Any, *blocks: Any) -> None:
         picture = None if lo is None else lo.tobytes() + hi.tobytes()

@@ -14,8 +14,8 @@ from maskkit_kernel_area._schedule import Call
 
 _KEPT_CELLS = 2**16
 """Up to so many cells what a call blocks is kept as floats; beyond, making it anew costs little beside the call."""
-_TEMPORARY = 2**22
-"""Elements of the largest temporary array; blocks of a call beyond that come in a further one."""
+_TEMPORARY = 2**20
+"""Elements of the largest temporary array, which then stays in the cache; blocks of a call beyond come in another."""
 _WIDE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 """In what sums over several calls are held."""
 

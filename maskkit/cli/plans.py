@@ -1,0 +1,62 @@
+"""Which kernel computes attention under a mask, and at what cost: `plan`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from maskkit.cli.pictures import Target
+from maskkit.cli.targets import TargetCommand, build_target
+from maskkit.errors import ConfigError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plan", cls=TargetCommand)(plan)
+
+
+def plan(
+    ctx: typer.Context,
+    target: Target,
+    heads: Annotated[int, typer.Option("--heads", min=1, help="Heads of the query.")] = 8,
+    head_dim: Annotated[int, typer.Option("--head-dim", min=1, help="Width of a head.")] = 64,
+    kv_heads: Annotated[
+        int | None, typer.Option("--kv-heads", min=1, help="Heads of key and value.", show_default="--heads")
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Samples, where the mask has not several.")] = 1,
+    training: Annotated[bool, typer.Option("--training", help="With the backward pass.")] = False,
+    library: Annotated[str, typer.Option("--library", help="torch, jax or numpy.")] = "torch",
+    device: Annotated[str, typer.Option("--device", help="As the library writes it.")] = "cpu",
+    dtype: Annotated[str, typer.Option("--dtype", help="Of query, key and value.")] = "float32",
+    dropout: Annotated[float, typer.Option("--dropout", help="Share of weights that are dropped.")] = 0.0,
+    kernel: Annotated[str | None, typer.Option("--kernel", help="Ask this one only.")] = None,
+) -> None:
+    """Say which kernel `maskkit.attend` takes for a mask, and what it and the others cost."""
+    from maskkit.kernels.attend import plan_of
+    from maskkit.kernels.problem import Problem
+    from maskkit.masks.axes import sizes
+    from maskkit.masks.mask import AttentionMask
+
+    mask = build_target(ctx, target)
+    if not isinstance(mask, AttentionMask):
+        raise ConfigError(f"{mask!r} is no mask of queries and keys, and there is no attention under it")
+    own = {"batch": batch, "head": heads} | {axis: size for axis, size in sizes(mask).items() if size > 1}
+    shares = own["head"] if kv_heads is None else kv_heads
+    if own["head"] % shares:
+        raise ConfigError(f"--heads must be a multiple of --kv-heads, got {own['head']} and {shares}")
+    problem = Problem(
+        mask=mask,
+        library=library,
+        device=device,
+        dtype=dtype,
+        batch=own["batch"],
+        heads=own["head"],
+        kv_heads=shares,
+        queries=mask.shape[-2],
+        keys=mask.shape[-1],
+        head_dim=head_dim,
+        value_dim=head_dim,
+        training=training,
+        dropout_p=dropout,
+    )
+    typer.echo(str(plan_of(problem, kernel)))

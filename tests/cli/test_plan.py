@@ -1,0 +1,51 @@
+"""`maskkit plan`: the table of kernels for a mask and shapes."""
+
+import pytest
+from maskkit.cli import run
+
+
+@pytest.fixture
+def cli(capsys):
+    def call(*args):
+        code = run(list(args))
+        done = capsys.readouterr()
+        return code, done.out, done.err
+
+    return call
+
+
+def test_the_table_says_which_kernel_and_why(cli):
+    code, out, _ = cli(
+        "plan", "sliding_window", "--seq-len", "8192", "--window-size", "256", "--heads", "4", "--head-dim", "32"
+    )
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[1].startswith("torch on cpu, float32, forward: batch 1, heads 4, 8,192 x 8,192 x 32; pairs allowed: ")
+    found = {line.split()[0]: line for line in lines[3:]}
+    assert found["area"].endswith("chosen")
+    assert found["reference"].endswith("it computes NumPy arrays; give numpy.asarray(query)")
+
+
+def test_what_changes_the_choice_is_an_option(cli):
+    _, out, _ = cli("plan", "causal", "--seq-len", "64", "--dropout", "0.1", "--training")
+    assert any(
+        line.startswith("area") and line.endswith("it drops nothing; give dropout_p=0.0") for line in out.splitlines()
+    )
+    assert "training" in out
+    _, out, _ = cli("plan", "causal", "--seq-len", "64", "--library", "numpy")
+    assert any(line.startswith("reference") and line.endswith("chosen") for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("spatial", "--height", "4", "--width", "4"), "no picture|no mask of queries and keys|ambiguous"),
+        (("causal", "--seq-len", "8", "--kv-heads", "3"), "--heads must be a multiple of --kv-heads, got 8 and 3"),
+        (("causal", "--seq-len", "8", "--kernel", "nothing"), "pip install maskkit-kernel-nothing"),
+        (("causal", "--seq-len", "8", "--library", "mxnet"), "no kernel fits attention on mxnet"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(cli, args, words):
+    code, _, err = cli("plan", *args)
+    assert code == 1
+    assert pytest.importorskip("re").search(words, err)
