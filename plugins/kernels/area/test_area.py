@@ -43,7 +43,11 @@ def counted(found, shape):
             key = np.arange(call.width)
             allowed = ((key >= call.lo[..., None]) & (key < call.hi[..., None])).any(0)
         for i in range(call.count):
-            keys = call.key + i * call.key_step + np.arange(call.width) if call.gather is None else call.gather[i]
+            keys = (
+                call.key + i * call.key_step + np.arange(call.width)
+                if call.runs is None
+                else call.gathered(i, i + 1)[0]
+            )
             times[np.ix_(call.query + i * call.query_step + np.arange(call.rows), keys)] += allowed
     return times
 

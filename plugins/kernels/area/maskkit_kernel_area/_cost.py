@@ -49,7 +49,7 @@ def seconds(layers: Sequence[Sequence[Call]], lanes: int, runs: int, problem: Pr
             total += CALL[backward] * runs + lanes * (
                 (pairs(call) * each + call.rows * call.count * ROW[backward]) * width / 64
                 + COPY[backward] * (keys if backward else out)
-                + GATHER[backward] * keys * (call.gather is not None)
+                + GATHER[backward] * keys * (call.runs is not None)
                 + MERGE * out * (layer > 0 and not backward)
             )
     return total * OTHER.get(problem.dtype, 1.0) * MARGIN

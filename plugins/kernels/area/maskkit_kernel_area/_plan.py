@@ -9,8 +9,10 @@ from maskkit_kernel_area import _cost, _fused
 from maskkit_kernel_area._schedule import layers
 from maskkit_kernel_area._torch import Job, lanes_of
 
-_ROWS = {False: (32, 64, 128), True: (64, 128, 256)}
+_ROWS = {False: (32, 64), True: (64, 128)}
 """Blocks that are tried; the backward pass likes larger ones."""
+_LAYERS = (2, 3)
+"""Intervals of a row that may be computed apart and merged."""
 _found = Recent()
 
 
@@ -28,7 +30,7 @@ class _Schedule:
     def nbytes(self) -> int:
         """Of the arrays that calls hold."""
         calls = [call for _, layers in self.job for calls in layers for call in calls]
-        arrays = [array for call in calls for array in (call.lo, call.hi, call.gather) if array is not None]
+        arrays = [array for call in calls for array in (call.lo, call.hi, call.runs) if array is not None]
         return 1024 + 512 * len(calls) + sum(map(_bytes, arrays)) + sum(4 * c.rows * min(c.width, 1024) for c in calls)
 
 
@@ -62,14 +64,20 @@ def _make(problem: Problem, rows: int | None, backward: bool) -> _Schedule:
     for plane, spans in enumerate(planes[0]):
         lanes = lanes_of(planes[1], plane, problem.kv_heads)
         heads = sum(one.count for one in lanes)
-        options = [
-            layers(spans, size, apart, _fused.fused())
+        found = [
+            _costed(spans, size, False, heads, len(lanes), problem, backward)
             for size in ((rows,) if rows else _ROWS[backward])
-            for apart in ((False, True) if len(spans) in (2, 3) else (False,))
         ]
-        costs = [_cost.seconds(option, heads, len(lanes), problem, backward) for option in options]
-        best = min(range(len(options)), key=costs.__getitem__)
-        total += costs[best]
-        pairs += heads * sum(_cost.pairs(call) for calls in options[best] for call in calls)
-        chosen.append((lanes, options[best]))
+        if len(spans) in _LAYERS:
+            size = rows or _ROWS[backward][0]
+            found.append(_costed(spans, size, True, heads, len(lanes), problem, backward))
+        seconds, best = min(found, key=lambda one: one[0])
+        total += seconds
+        pairs += heads * sum(_cost.pairs(call) for calls in best for call in calls)
+        chosen.append((lanes, best))
     return _Schedule(chosen, total, pairs)
+
+
+def _costed(spans: Any, size: int, apart: bool, heads: int, runs: int, problem: Problem, backward: bool) -> Any:
+    option = layers(spans, size, apart, _fused.fused())
+    return _cost.seconds(option, heads, runs, problem, backward), option

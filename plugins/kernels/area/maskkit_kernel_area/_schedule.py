@@ -38,8 +38,8 @@ class Call:
         rows, width: queries and keys of a block.
         count: how many blocks.
         query, query_step: the first query of the first block, and from block to block.
-        key, key_step: the same of the keys; of no meaning where `gather` is given.
-        gather: the keys of every block (count, width), where they are several runs; else None.
+        key, key_step: the same of the keys; of no meaning where `runs` are given.
+        runs, sizes: where the keys of a block are several runs, the first of each (count, runs), and how many they are.
         lo, hi: what every row sees, as intervals (intervals, rows) of the block's own keys; None for all.
         causal: row i sees the first i + 1 keys.
     """
@@ -51,7 +51,8 @@ class Call:
     query_step: int
     key: int = 0
     key_step: int = 0
-    gather: Ints | None = None
+    runs: Ints | None = None
+    sizes: tuple[int, ...] = ()
     lo: Ints | None = None
     hi: Ints | None = None
     causal: bool = False
@@ -61,6 +62,12 @@ class Call:
     def pairs(self) -> int:
         """Of query and key that are computed, for one head."""
         return self.rows * self.width * self.count // (2 if self.causal else 1)
+
+    def gathered(self, first: int, stop: int) -> Ints:
+        """The keys of some of the blocks, (blocks, width), where they are several runs."""
+        assert self.runs is not None
+        starts = self.runs[first:stop].astype(np.int64)
+        return np.concatenate([starts[:, i, None] + np.arange(size) for i, size in enumerate(self.sizes)], axis=1)
 
     @property
     def sees(self) -> npt.NDArray[np.bool_] | None:
@@ -98,15 +105,15 @@ class _Groups:
             if kind == "rectangle" or (kind == "triangle" and triangles and stop - start >= TRIANGLE):
                 causal = kind == "triangle"
                 width = stop - start if causal else hi - lo
-                self._add(stop - start, width, causal, None, None, np.array([start]), np.array([lo]), None)
+                shape = stop - start, width, (width,), causal
+                self._add(shape, None, None, np.array([start]), np.array([lo]), None)
             elif kind != "empty":
                 grows = len(spans) == 1 and (spans.lo[0, start] == spans.lo[0, stop - 1])
                 self._cut(start, stop, max(rows, _ALONE) if grows else rows)
 
-    def _add(self, rows: int, width: int, causal: bool, lo: Any, hi: Any, *blocks: Any) -> None:
+    def _add(self, shape: tuple[Any, ...], lo: Any, hi: Any, *blocks: Any) -> None:
         picture = None if lo is None else lo.tobytes() + hi.tobytes()
-        group = self.found.setdefault((rows, width, causal, picture, blocks[-1] is None), [])
-        group.append(_Blocks(lo, hi, *blocks))
+        self.found.setdefault((*shape, picture), []).append(_Blocks(lo, hi, *blocks))
 
     def _cut(self, start: int, stop: int, rows: int) -> None:
         """The rows in blocks, and a last one of what is left."""
@@ -137,15 +144,16 @@ class _Groups:
             picture = lo[:, one], hi[:, one]
             if len(lo) == 1 and not picture[0].any() and (picture[1] == width[one]).all():
                 picture = None, None
-            gather = None if (size[1:, one] == 0).all() else _gathered(runs, size, blocks)
-            self._add(rows, int(width[one]), False, *picture, queries[blocks], runs.lo[0, blocks], gather)
+            sizes = tuple(int(keys) for keys in size[:, one] if keys)
+            starts = runs.lo[: len(sizes), blocks].T if len(sizes) > 1 else None
+            self._add((rows, int(width[one]), sizes, False), *picture, queries[blocks], runs.lo[0, blocks], starts)
 
     def calls(self) -> list[Call]:
         found = []
-        for (rows, width, causal, *_), parts in self.found.items():
+        for (rows, width, sizes, causal, _), parts in self.found.items():
             queries, keys = (np.concatenate([getattr(part, name) for part in parts]) for name in ("queries", "keys"))
-            gather = None if parts[0].gather is None else np.concatenate([part.gather for part in parts])
-            for some in _evenly(queries.tolist(), keys.tolist() if gather is None else [0] * len(queries)):
+            runs = None if parts[0].runs is None else np.concatenate([part.runs for part in parts])
+            for some in _evenly(queries.tolist(), keys.tolist() if runs is None else [0] * len(queries)):
                 first, last = some.start, some.stop - 1
                 steps = [int(x[first + 1] - x[first]) if last > first else 0 for x in (queries, keys)]
                 found.append(
@@ -157,7 +165,8 @@ class _Groups:
                         query_step=steps[0],
                         key=int(keys[first]),
                         key_step=steps[1],
-                        gather=None if gather is None else gather[some],
+                        runs=None if runs is None else runs[some],
+                        sizes=sizes,
                         lo=parts[0].lo,
                         hi=parts[0].hi,
                         causal=causal,
@@ -167,13 +176,13 @@ class _Groups:
 
 
 class _Blocks(NamedTuple):
-    """Blocks of one picture: its intervals, where each begins, and the keys of each where they are several runs."""
+    """Blocks of one picture: its intervals, where each begins, and where its runs of keys do if they are several."""
 
     lo: Ints | None
     hi: Ints | None
     queries: Ints
     keys: Ints
-    gather: Ints | None
+    runs: Ints | None
 
 
 def _pieces(spans: Spans) -> list[tuple[int, int, str]]:
@@ -182,7 +191,7 @@ def _pieces(spans: Spans) -> list[tuple[int, int, str]]:
     n = lo.shape[1]
     pace = np.concatenate([np.diff(lo), np.diff(hi)])  # of every end, from row to row
     changes = np.flatnonzero((pace[:, 1:] != pace[:, :-1]).any(axis=0)) + 1
-    if len(changes) * _ROWS_PER_PIECE > 2 * n:
+    if len(changes) * (_ROWS_PER_PIECE if len(lo) == 1 else _ROWS_PER_PIECE * 8) > 2 * n:
         return [(0, n, "cut")]
     starts = [0]
     for change in changes.tolist():
@@ -232,12 +241,6 @@ def _alike(pictures: Ints) -> list[Ints]:
     _, of = np.unique(lines, return_inverse=True)
     order = np.argsort(of, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(of[order])) + 1)
-
-
-def _gathered(runs: Spans, size: Ints, blocks: Ints) -> Ints:
-    """The keys of blocks with runs of the same sizes, (blocks, width)."""
-    parts = [lo[blocks, None] + np.arange(count[blocks[0]]) for lo, count in zip(runs.lo, size, strict=True)]
-    return np.concatenate(parts, axis=1).astype(np.int64)
 
 
 def _evenly(queries: list[int], keys: list[int]) -> Iterator[slice]:

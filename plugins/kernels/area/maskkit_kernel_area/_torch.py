@@ -80,7 +80,7 @@ def _parts(call: Call, lanes: Lanes, width: int, backward: bool) -> Any:
     each = (
         lanes.count
         * width
-        * (2 * call.width if backward else max(call.rows, call.width if call.gather is not None else 0))
+        * (2 * call.width if backward else max(call.rows, call.width if call.runs is not None else 0))
     )
     most = max(1, _TEMPORARY // each)
     for first in range(0, call.count, most):
@@ -103,17 +103,17 @@ def _bias(call: Call, like: torch.Tensor) -> torch.Tensor | None:
 
 
 def _keys(call: Call, lanes: Lanes, x: torch.Tensor, first: int, stop: int) -> torch.Tensor:
-    if call.gather is None:
+    if call.runs is None:
         return lanes.of_key(x, call.key + first * call.key_step, call.key_step, stop - first, call.width)
-    index = torch.from_numpy(call.gather[first:stop]).reshape(-1)
+    index = torch.from_numpy(call.gathered(first, stop)).reshape(-1)
     return lanes.rows(x).index_select(1, index).view(lanes.count, stop - first, call.width, x.shape[-1])
 
 
 def _add_keys(call: Call, lanes: Lanes, total: torch.Tensor, part: torch.Tensor, first: int, stop: int) -> None:
     """Add what the keys of blocks get; those of neighbours overlap, so they are added in turns that do not."""
     count, start = stop - first, call.key + first * call.key_step
-    if call.gather is not None:
-        index = torch.from_numpy(call.gather[first:stop]).reshape(-1)
+    if call.runs is not None:
+        index = torch.from_numpy(call.gathered(first, stop)).reshape(-1)
         lanes.rows(total).index_add_(1, index, part.reshape(lanes.count, -1, part.shape[-1]).to(total.dtype))
     elif call.key_step == 0:
         lanes.of_key(total, start, 0, 1, call.width).add_(part.sum(1, keepdim=True))
