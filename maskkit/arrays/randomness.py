@@ -32,20 +32,13 @@ def random_bits(seed: int, *position: Any) -> Any:
     """
     if (symbol := symbol_of(*position)) is not None:
         return symbol.kept("random_bits", seed, *position)
+    key = [seed >> shift & _LOW for shift in (0, 16, 32, 48)]
     left: Any = 0
     right: Any = 0
     for axis, coordinate in enumerate(position):
         if isinstance(coordinate, np.ndarray):
             coordinate = coordinate.astype(np.int32)  # half the memory is half the time
-        words = (
-            *(seed >> shift & _LOW for shift in (0, 16, 32, 48)),
-            axis,
-            coordinate & _LOW,
-            coordinate // 65536,
-            0,
-            0,
-            0,
-        )
+        words = (*key, axis, coordinate & _LOW, coordinate // 65536, 0, 0, 0)
         a, b = _hash(0x243F, 0x6A88, words)  # the first bits of the fraction of pi
         left, right = left ^ a, right + b & _LOW
     left, right = _hash(left, right, (0, 0, 0, 0))

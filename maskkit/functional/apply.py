@@ -116,10 +116,9 @@ def _reading(inputs: Any, mask: Mask, mask_type: str | None, *, bare: bool) -> s
 
 def _axes(known: Mask, inputs: tuple[Any, ...], reading: str) -> Axes:
     """The mask's axes over those of the inputs, or an error with both shapes and the way out."""
-    mask = tuple(known.shape)
-    attention = reading == "attention"
+    mask, attention = tuple(known.shape), reading == "attention"
     axes = _attention_axes(known.axes, mask, inputs) if attention else _segmentation_axes(mask, inputs)
-    if axes is not None and _fits(axes, inputs, loose=len(axes) - 2 if reading == "attention" else 0):
+    if axes is not None and _fits(axes, inputs, loose=len(axes) - 2 if attention else 0):
         return axes
     takes, hint = _HELP[reading]
     raise ConfigError(f"a mask of shape {mask} does not fit inputs of shape {inputs}: {takes}; {hint}")
@@ -160,8 +159,5 @@ def _segmentation_axes(mask: tuple[int, ...], inputs: tuple[Any, ...]) -> Axes |
 
 def _fits(axes: Axes, inputs: tuple[Any, ...], loose: int) -> bool:
     """Whether the axes are those of the inputs, where the first few may be 1; sizes that are not known yet fit."""
-    pairs = zip(axes, inputs[len(inputs) - len(axes) :], strict=True)
-    return all(
-        size is None or other is None or size == other or (size == 1 and i < loose)
-        for i, (size, other) in enumerate(pairs)
-    )
+    pairs = enumerate(zip(axes, inputs[len(inputs) - len(axes) :], strict=True))
+    return all(None in (size, other) or size == other or (size == 1 and i < loose) for i, (size, other) in pairs)

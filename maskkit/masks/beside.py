@@ -127,8 +127,7 @@ class Placed(Several, AttentionMask):
                 if len(counts - {1}) > 1:
                     raise ConfigError(f"masks beside each other differ along the axis {axis!r}: {sorted(counts)}")
                 found[axis] = max(counts)
-        found |= {"query": self._tops[-1], "key": self._lefts[-1]}
-        return {axis: found[axis] for axis in HEADS if axis in found}
+        return found | {"query": self._tops[-1], "key": self._lefts[-1]}
 
     @cached_property
     def _tops(self) -> list[int]:

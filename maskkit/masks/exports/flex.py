@@ -174,9 +174,8 @@ def _ends(mask: Pattern, chunks: Iterable[Spans | None]) -> tuple[Ints, Ints] | 
         found.append(spans)
     rows = mask.shape[-2]
     planes = plane_of(mask).ravel()
-    spans = (
-        Spans.join(found).reshape((-1, rows)).take(planes).reshape((len(planes), rows) if len(planes) > 1 else (rows,))
-    )
+    shape = (len(planes), rows) if len(planes) > 1 else (rows,)
+    spans = Spans.join(found).reshape((-1, rows)).take(planes).reshape(shape)
     lo, hi = (np.require(ends, np.int32, ["C", "W"]) for ends in (spans.lo, spans.hi))
     return lo, hi
 
