@@ -96,8 +96,9 @@ class Pattern(Item):
     @cached_property
     def _traced(self) -> _Traced:
         """What is told from the predicate once; where no array is a field, once for all that are equal."""
-        arrays = self.parts or any(is_array(getattr(self, a.name)) for a in self.__attrs_attrs__)
-        return _Traced(self) if arrays else _traced_alike(self)
+        fields = [getattr(self, a.name) for a in self.__attrs_attrs__]
+        plain = not self.parts and all(isinstance(value, (int, float, str, tuple, type(None))) for value in fields)
+        return _traced_alike(self) if plain else _Traced(self)
 
     @property
     def plane_ids(self) -> npt.NDArray[np.int64]:
