@@ -20,7 +20,7 @@ BIAS = {False: 0.27e-9, True: 0.4e-9}
 """More for a pair of a block that allows not all."""
 COPY = {False: 0.3e-9, True: 0.8e-9}
 """An element of the output that is put in its place (forward), of keys and values whose gradients are added."""
-GATHER = {False: 2.4e-9, True: 3.0e-9}
+GATHER = {False: 0.5e-9, True: 1.2e-9}
 """An element of keys and values that are gathered."""
 MERGE = 0.6e-9
 """An element of the output that is merged with that of a layer before."""
