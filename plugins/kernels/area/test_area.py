@@ -108,7 +108,7 @@ def test_calls_compute_every_allowed_pair_of_any_mask_once(data):
 def test_what_is_computed_is_little_more_than_what_is_allowed(expression, most, calls):
     asked = problem(maskkit.parse(expression, seq_len=32768))
     [spans], _ = asked.planes()
-    [(_, found)] = _plan.job(asked, None, backward=False)
+    [(_, found)], _ = _plan.job(asked, None, backward=False)
     assert maskkit.Cost(1).pairs is None
     assert Area().fits(asked).pairs <= most * spans.counts().sum()
     assert sum(map(len, found)) <= calls
@@ -139,7 +139,20 @@ def test_heads_and_samples_with_equal_masks_are_planned_once():
     causal = maskkit.create("causal", seq_len=64)
     asked = problem(maskkit.stack([window, causal, window, causal]), heads=4, batch=3)
     found = _plan.job(asked, None, backward=False)
-    assert [sum(lanes.count for lanes in every) for every, _ in found] == [6, 6]
+    assert [sum(lanes.count for lanes in every) for every, _ in found.planes] == [6, 6]
+
+
+def test_a_neighborhood_is_computed_in_tiles():
+    """Of 64 x 64 places, each with 7 x 7 neighbors: 14 x 14 keys for a tile of 8 x 8."""
+    mask = maskkit.create("neighborhood", height=64, width=64, kernel_size=7)
+    asked = problem(mask)
+    assert Area().fits(asked).pairs <= 4.2 * 4096 * 49
+    assert sorted(_plan.job(asked, None, backward=False).order) == list(range(4096))
+    q, k, v = (torch.randn(1, 1, 4096, 16, requires_grad=True) for _ in range(3))
+    found, expected = (maskkit.attend(q, k, v, mask, kernel=kernel) for kernel in ("area", "dense"))
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(*(torch.autograd.grad(x.sum(), (q, k, v)) for x in (found, expected)), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 def test_the_log_sum_exp_has_a_gradient():

@@ -22,6 +22,8 @@ TRIANGLE = 768
 smaller ones it computes whole."""
 _GAP = 32
 """Keys between two runs that cost less to read and block than a second run."""
+_TILE = 8
+"""Rows of a grid, and columns, that a tile has."""
 _ALONE = 128
 """Rows of a block that is like no other, at least, and so a call of its own: where rows grow, or shrink."""
 _BLOCKS = 512
@@ -78,7 +80,21 @@ class Call:
         return None if sees.all() else sees
 
 
-def layers(spans: Spans, rows: int, apart: bool, triangles: bool = True) -> list[list[Call]]:
+def tiles(spans: Spans) -> Ints | None:
+    """An order of the rows in which neighbours on a grid stand together, if the intervals of most rows say that there
+    is one: they stand at one distance, which is the width of the grid. Rows of a tile share most of their keys."""
+    several = (spans.lo[1:2] < spans.hi[1:2])[0]
+    if 2 * several.sum() <= len(several):
+        return None
+    apart, times = np.unique((spans.lo[1] - spans.lo[0])[several], return_counts=True)
+    wide = int(apart[times.argmax()])
+    if 2 * times.max() <= len(several) or not _TILE < wide <= len(several) // _TILE:
+        return None
+    down, across = np.divmod(np.arange(len(several)), wide)
+    return np.lexsort((across, down, across // _TILE, down // _TILE))
+
+
+def layers(spans: Spans, rows: int, apart: bool, triangles: bool = True, exact: bool = False) -> list[list[Call]]:
     """The calls that together compute what the spans of a plane allow.
 
     Args:
@@ -87,18 +103,19 @@ def layers(spans: Spans, rows: int, apart: bool, triangles: bool = True) -> list
         apart: compute the first interval of every row, then the second, and so on: as many layers, which are then
             merged by their log-sum-exp. Else a block reads all its runs of keys at once.
         triangles: whether the fused call has a causal flag that saves anything.
+        exact: whether the runs of a block are looked for among all its rows, where their intervals do not go together.
     """
     parts = [spans]
     if apart:
         parts = [Spans(spans.lo[i : i + 1], spans.hi[i : i + 1], spans.limit) for i in range(len(spans))]
-    return [_Groups(part, rows, triangles).calls() for part in parts]
+    return [_Groups(part, rows, triangles, exact).calls() for part in parts]
 
 
 class _Groups:
     """Blocks by their local picture."""
 
-    def __init__(self, spans: Spans, rows: int, triangles: bool) -> None:
-        self.spans = spans
+    def __init__(self, spans: Spans, rows: int, triangles: bool, exact: bool) -> None:
+        self.spans, self.exact = spans, exact
         self.found: dict[tuple[Any, ...], list[_Blocks]] = {}
         for start, stop, kind in _pieces(spans):
             lo, hi = int(spans.lo[0, start]), int(spans.hi[0, start])
@@ -127,7 +144,7 @@ class _Groups:
         some = slice(start, start + count * rows)
         lo, hi = (ends[:, some].reshape(len(ends), count, rows) for ends in (self.spans.lo, self.spans.hi))
         real = lo < hi
-        runs = _runs(lo, hi, real, self.spans.limit)
+        runs = _runs(lo, hi, real, self.spans.limit, self.exact)
         size = runs.hi - runs.lo  # (runs, blocks)
         width = size.sum(axis=0, dtype=np.int32)
         before = np.cumsum(size, axis=0) - size
@@ -224,10 +241,13 @@ def _kind(lo: Ints, hi: Ints) -> str:
     return "triangle" if grows and keys == 1 else "cut"
 
 
-def _runs(lo: Ints, hi: Ints, real: npt.NDArray[np.bool_], limit: int) -> Spans:
+def _runs(lo: Ints, hi: Ints, real: npt.NDArray[np.bool_], limit: int, exact: bool) -> Spans:
     """The runs of keys that every block reads: no less than its rows see, and no run close to the next."""
-    first = np.where(real, lo, limit).min(axis=2)
-    last = np.where(real, hi, 0).max(axis=2)
+    first, last = np.where(real, lo, limit), np.where(real, hi, 0)
+    if exact:
+        first, last = (ends.swapaxes(1, 2).reshape(-1, ends.shape[1]) for ends in (first, last))
+    else:  # the hull of every interval: as good where those of neighbours go together, and sooner found
+        first, last = first.min(axis=2), last.max(axis=2)
     last = np.where(first < last, last + _GAP, first)
     found = Spans.intervals(first, last).within(limit + _GAP)
     gone = found.lo >= found.hi

@@ -60,8 +60,11 @@ def lanes_of(of: Any, plane: int, kv_heads: int) -> list[Lanes]:
     return found
 
 
-Job = list[tuple[list[Lanes], list[list[Call]]]]
-"""For every plane its lanes, and the layers of its calls."""
+class Job(NamedTuple):
+    """For every plane its lanes and the layers of its calls; and an order that the queries are brought into before."""
+
+    planes: list[tuple[list[Lanes], list[list[Call]]]]
+    order: Any = None
 
 
 def _view(x: torch.Tensor, lane: int, lane_step: int, lanes: int, start: int, step: int, count: int, size: int) -> Any:
@@ -129,10 +132,11 @@ def _forward(
     job: Job, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Output and log-sum-exp of lanes."""
-    several = any(len(layers) > 1 for _, layers in job)
+    [q] = _ordered(job, q)
+    several = any(len(layers) > 1 for _, layers in job.planes)
     out = torch.zeros_like(q, dtype=_WIDE.get(q.dtype, q.dtype) if several else q.dtype)
     lse = torch.full(q.shape[:2], -torch.inf, dtype=_WIDE.get(q.dtype, q.dtype))
-    for every, layers in job:
+    for every, layers in job.planes:
         for lanes in every:
             for layer, calls in enumerate(layers):
                 for call in calls:
@@ -145,7 +149,16 @@ def _forward(
                             new_lse = new_lse.masked_fill(~torch.from_numpy(sees), -torch.inf)
                         to, to_lse = lanes.of_query(out, *place), lanes.of_query(lse, *place)
                         _merge(to, to_lse, new, new_lse) if layer else (to.copy_(new), to_lse.copy_(new_lse))
-    return out.to(q.dtype), lse
+    out, lse = _ordered(job, out.to(q.dtype), lse, back=True)
+    return out, lse
+
+
+def _ordered(job: Job, *arrays: torch.Tensor, back: bool = False) -> list[torch.Tensor]:
+    """Queries in the order of the job, or back from it."""
+    if job.order is None:
+        return list(arrays)
+    order = torch.from_numpy(np.argsort(job.order) if back else job.order)
+    return [array.index_select(1, order) for array in arrays]
 
 
 def _merge(out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: torch.Tensor) -> None:
@@ -160,9 +173,10 @@ def _merge(out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: tor
 
 def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> list[torch.Tensor]:
     """Gradients of query, key and value, from the whole output and log-sum-exp: calls then add up."""
+    grad, q, out, lse = _ordered(job, grad, q, out, lse)
     grads = [torch.zeros_like(x, dtype=_WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
     lse = torch.where(lse == -torch.inf, 0, lse)  # a row that sees nothing: its weights are exp(-inf - 0)
-    for every, layers in job:
+    for every, layers in job.planes:
         for lanes in every:
             for call in (call for calls in layers for call in calls):
                 bias = _bias(call, q)
@@ -174,6 +188,7 @@ def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, s
                     lanes.of_query(grads[0], *place).add_(parts[0])
                     for whole, part in zip(grads[1:], parts[1:], strict=True):
                         _add_keys(call, lanes, whole, part, first, stop)
+    grads[:1] = _ordered(job, grads[0], back=True)
     return [total.to(x.dtype) for total, x in zip(grads, (q, k, v), strict=True)]
 
 
