@@ -25,7 +25,7 @@ from maskkit.validators import array, is_integer, optional, positive, shown
 
 def _of_base(name: str) -> Any:
     """A property that is the base's."""
-    return property(operator.attrgetter(f"base.{name}"))
+    return property(lambda self: getattr(self.base, name))  # which Torch traces, as it does not an attrgetter
 
 
 @frozen
