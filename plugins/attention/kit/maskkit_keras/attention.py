@@ -11,6 +11,7 @@ from maskkit_keras.masks import Allowed
 
 _BLOCKED = -1e30
 """Far below every score, and far from the end of float32, so that differences stay finite."""
+_LOWEST = -3e38
 
 
 def masked_softmax(scores: Any, allowed: Any = None) -> Any:
@@ -29,7 +30,8 @@ def masked_softmax(scores: Any, allowed: Any = None) -> Any:
         scores = ops.cast(scores, "float32")
     if allowed is not None:
         scores = ops.where(allowed, scores, ops.cast(_BLOCKED, scores.dtype))
-    highest = ops.stop_gradient(ops.amax(scores, axis=-1, keepdims=True))
+    # TensorFlow's maximum of a batch of nothing needs a number to begin with; it is below every score.
+    highest = ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True, initial=_LOWEST))
     exponentials = ops.exp(scores - highest)
     if allowed is not None:
         exponentials = ops.where(allowed, exponentials, ops.zeros_like(scores))
