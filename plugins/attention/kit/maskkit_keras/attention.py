@@ -12,6 +12,7 @@ from maskkit_keras.masks import Allowed
 _BLOCKED = -1e30
 """Far below every score, and far from the end of float32, so that differences stay finite."""
 _LOWEST = -3e38
+"""Below every score."""
 
 
 def masked_softmax(scores: Any, allowed: Any = None) -> Any:
@@ -30,13 +31,18 @@ def masked_softmax(scores: Any, allowed: Any = None) -> Any:
         scores = ops.cast(scores, "float32")
     if allowed is not None:
         scores = ops.where(allowed, scores, ops.cast(_BLOCKED, scores.dtype))
-    # TensorFlow's maximum of a batch of nothing needs a number to begin with; it is below every score.
-    highest = ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True, initial=_LOWEST))
+    highest = ops.stop_gradient(_highest(scores))
     exponentials = ops.exp(scores - highest)
     if allowed is not None:
         exponentials = ops.where(allowed, exponentials, ops.zeros_like(scores))
     total = ops.sum(exponentials, axis=-1, keepdims=True)
     return ops.cast(exponentials / ops.where(total > 0, total, ops.ones_like(total)), dtype)
+
+
+def _highest(scores: Any) -> Any:
+    if keras.backend.backend() == "tensorflow":  # of a batch of nothing it wants a number to begin with
+        return ops.max(scores, axis=-1, keepdims=True, initial=_LOWEST)
+    return ops.amax(scores, axis=-1, keepdims=True)  # which Torch compiles, as it does not a beginning
 
 
 def attend(
