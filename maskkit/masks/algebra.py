@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 from maskkit import limits
-from maskkit.masks.axes import is_attention, own_index, plane_ids, together
+from maskkit.masks.axes import Sized, is_attention, own_index, plane_ids, together
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.spans import Spans
 
@@ -23,23 +23,10 @@ SYMBOLS = {"and": " & ", "or": " | ", "xor": " ^ "}
 
 
 @frozen
-class Several(Mask):
+class Several(Sized, Mask):
     """A mask made of several, whose axes meet by name: one that a part lacks, or has in size 1, serves all."""
 
     parts: tuple[Mask, ...]
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The size of each axis, in order."""
-        raise NotImplementedError
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        return tuple(self.sizes)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.sizes.values())
 
     @property
     def plane_ids(self) -> npt.NDArray[np.int64]:

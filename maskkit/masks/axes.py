@@ -31,6 +31,25 @@ def sizes(pattern: Pattern) -> dict[str, int]:
     return dict(zip(axes, shape, strict=True))
 
 
+class Sized(Pattern):
+    """A pattern that tells its axes and their sizes together."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The size of each axis, in order."""
+        raise NotImplementedError
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.sizes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Their sizes."""
+        return tuple(self.sizes.values())
+
+
 def is_attention(axes: Sequence[str]) -> bool:
     """Whether these are query and key, and before them at most batch and head."""
     return tuple(axes[-2:]) == HEADS[-2:] and tuple(axes) == tuple(axis for axis in HEADS if axis in axes)

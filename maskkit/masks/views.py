@@ -16,7 +16,7 @@ from maskkit.arrays.fields import as_array, by_content
 from maskkit.arrays.indices import maximum, minimum, take
 from maskkit.arrays.libraries import host
 from maskkit.errors import ConfigError
-from maskkit.masks.axes import HEADS, LEADING, own_index, sizes
+from maskkit.masks.axes import HEADS, LEADING, Sized, own_index, sizes
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.places import full_key, runs, slice_text
 from maskkit.masks.spans import Spans
@@ -176,7 +176,7 @@ _POSITIONS = optional(array(ndim=(1, 2), dtype="integer"))
 
 
 @frozen
-class At(Derived, AttentionMask):
+class At(Sized, Derived, AttentionMask):
     """A mask whose queries and keys stand at other positions: `mask.at(query=..., key=...)`."""
 
     name = form = "at"
@@ -199,7 +199,7 @@ class At(Derived, AttentionMask):
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The size of each axis; positions of a batch add one where the base has none."""
+        """Those of the base; positions of a batch add one where it has none."""
         found = sizes(self.base)
         for axis, positions in self._given.items():
             *batch, found[axis] = positions.shape
@@ -208,14 +208,6 @@ class At(Derived, AttentionMask):
                     raise ConfigError(f"{axis} positions of a batch of {count} do not fit a batch of {found['batch']}")
                 found["batch"] = max(count, found.get("batch", 1))
         return {axis: found[axis] for axis in HEADS if axis in found}
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        return tuple(self.sizes)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.sizes.values())
 
     def _moved(self, axis: str, positions: Any, index: dict[str, Any]) -> tuple[Any, Any]:
         """Where the base is asked along an axis, and whether there is such a place."""
