@@ -91,7 +91,7 @@ class Pattern(Item):
         With 1 it depends on q - k alone. Arrays (period 1) and block maps then ask for its first and its last period of
         rows only. The default follows from `allows`.
         """
-        return self._traced.period
+        return self._traced.period if len(self.shape) == 2 else 0
 
     @cached_property
     def _traced(self) -> _Traced:
