@@ -316,18 +316,22 @@ _FRAMES_TO_ATTENTION = 12
 
 
 def _plain(value: Any) -> Any:
-    """A field of a config: masks in it with the names of their classes."""
+    """A field of a config: masks in it with the full names of their classes, for two plugins may share a short one."""
     if isinstance(value, Mask):
-        return {"mask": type(value).__name__, **value.get_config()}
+        return {"mask": _full_name(type(value)), **value.get_config()}
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return as_plain(fetched(value)) if is_array(value) else value
 
 
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def _read(value: Any) -> Any:
     """The field again."""
     if isinstance(value, dict) and "mask" in value:
-        cls = next((cls for cls in Mask.subclasses() if cls.__name__ == value["mask"]), None)
+        cls = next((cls for cls in Mask.subclasses() if _full_name(cls) == value["mask"]), None)
         if cls is None:
             raise ConfigError(f"no class of masks named {value['mask']!r} is loaded; import the plugin that has it")
         return cls.from_config({name: field for name, field in value.items() if name != "mask"})
