@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/*/pyproject.toml"))
 PREFIX = {"masks": "mask", "attention": "attention", "jepa": "jepa", "kernels": "kernel"}
 KIND = {"masks": "mask", "attention": "attention", "jepa": "strategy", "kernels": "kernel"}
-KITS = {"attention": "maskkit-keras", "jepa": "maskkit-jepa"}
+KITS = {"attention": "maskkit-keras", "jepa": "maskkit-jepa", "kernels": "maskkit-blocks"}
 ITEMS = [folder for folder in PLUGINS if folder.parent.name in KIND and folder.name != "kit"]
 OTHERS = [folder for folder in PLUGINS if folder not in ITEMS]
 
@@ -56,9 +56,11 @@ def test_every_plugin_has_a_readme_and_tests(folder):
 
 @pytest.mark.parametrize("folder", ITEMS, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_items_name_their_kit_and_leave_its_libraries_to_it(folder):
-    """A layer's or strategy's plugin depends on the kit, which declares Keras or Torch; a mask's on the core."""
+    """Layers and strategies depend on the kit, which declares Keras or Torch; masks on the core; kernels on the
+    kit if they compute by blocks."""
     needs = {requirement.partition(">")[0] for requirement in project(folder)["dependencies"]}
-    assert KITS.get(folder.parent.name, "maskkit") in needs
+    kit = KITS.get(folder.parent.name, "maskkit")
+    assert kit in needs or (folder.parent.name == "kernels" and "maskkit" in needs)
     assert not needs & {"maskkit[keras]", "maskkit[torch]", "keras", "torch"}
 
 

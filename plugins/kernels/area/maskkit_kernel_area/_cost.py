@@ -6,7 +6,7 @@ Measured by `tests/benchmarks/test_kernel_speed.py`; a pair is one of query and 
 from collections.abc import Sequence
 
 from maskkit import Problem
-from maskkit_kernel_area._schedule import TRIANGLE, Call
+from maskkit_blocks import TRIANGLE, Call
 
 FIXED = {False: 60e-6, True: 150e-6}
 """Whatever the mask: views, arrays for the output; forward (False) and backward (True)."""

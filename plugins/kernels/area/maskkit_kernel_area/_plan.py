@@ -5,8 +5,8 @@ from typing import Any
 from attrs import evolve, frozen
 from maskkit import Cost, Problem, Spans
 from maskkit.limits import Recent
+from maskkit_blocks import Call, layers, tiles
 from maskkit_kernel_area import _cost, _fused
-from maskkit_kernel_area._schedule import Call, layers, tiles
 from maskkit_kernel_area._torch import Job, lanes_of
 
 _ROWS = {False: (32, 64), True: (64, 128)}

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from maskkit import Problem
+from maskkit_blocks import Call
 from maskkit_kernel_area import _fused
-from maskkit_kernel_area._schedule import Call
 
 _KEPT_CELLS = 2**16
 """Up to so many cells what a call blocks is kept as floats; beyond, making it anew costs little beside the call."""

@@ -58,7 +58,7 @@ class Call:
     lo: Ints | None = None
     hi: Ints | None = None
     causal: bool = False
-    kept: dict = field(factory=dict, init=False, repr=False)  # what a library makes of it
+    kept: dict[Any, Any] = field(factory=dict, init=False, repr=False)  # what a library makes of it
 
     @property
     def pairs(self) -> int:
@@ -74,9 +74,9 @@ class Call:
     @property
     def sees(self) -> npt.NDArray[np.bool_] | None:
         """Which rows see anything; None if all do."""
-        if self.lo is None:
+        if self.lo is None or self.hi is None:
             return None
-        sees = (self.lo < self.hi).any(axis=0)
+        sees = np.any(self.lo < self.hi, axis=0)
         return None if sees.all() else sees
 
 
@@ -158,8 +158,8 @@ class _Groups:
             one = blocks[0]
             if not width[one]:
                 continue
-            picture = lo[:, one], hi[:, one]
-            if len(lo) == 1 and not picture[0].any() and (picture[1] == width[one]).all():
+            picture: tuple[Ints | None, Ints | None] = (lo[:, one], hi[:, one])
+            if len(lo) == 1 and not lo[0, one].any() and (hi[0, one] == width[one]).all():
                 picture = None, None
             sizes = tuple(int(keys) for keys in size[:, one] if keys)
             starts = runs.lo[: len(sizes), blocks].T if len(sizes) > 1 else None
@@ -256,8 +256,8 @@ def _runs(lo: Ints, hi: Ints, real: npt.NDArray[np.bool_], limit: int, exact: bo
 
 def _alike(pictures: Ints) -> list[Ints]:
     """The numbers of equal rows, together."""
-    lines = np.ascontiguousarray(pictures)
-    lines = lines.view(np.dtype((np.void, lines.shape[1] * lines.itemsize))).ravel()
+    whole = np.ascontiguousarray(pictures)
+    lines = whole.view(np.dtype((np.void, whole.shape[1] * whole.itemsize))).ravel()
     _, of = np.unique(lines, return_inverse=True)
     order = np.argsort(of, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(of[order])) + 1)
