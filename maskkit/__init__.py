@@ -4,11 +4,22 @@ Every name is imported when it is first used: `import maskkit` costs next to not
 """
 
 import logging
+from typing import Any
 
 import lazy_loader
+from maskkit.masks import exports
 
 __version__ = "0.1.0"
 
 logging.getLogger("maskkit").addHandler(logging.NullHandler())
+
+
+def _attention(*args: Any, **kwargs: Any) -> Any:
+    from maskkit.kernels.attend import attend_if_any
+
+    return attend_if_any(*args, **kwargs)
+
+
+exports.attention = _attention
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

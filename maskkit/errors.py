@@ -33,6 +33,10 @@ class TooLarge(MaskkitError, MemoryError):
     """A dense array over `maskkit.limits.dense_bytes` was asked for."""
 
 
+class NoKernel(ConfigError):
+    """No installed kernel computes what was asked."""
+
+
 class NoFit(NamedTuple):
     """Why a form, or a kernel, is none for what was asked; a value, false in conditions."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import fields, frozen
 from maskkit.arrays.libraries import library
-from maskkit.errors import BrokenPlugin, ConfigError, NoFit, UnknownName
+from maskkit.errors import BrokenPlugin, ConfigError, NoFit, NoKernel, UnknownName
 from maskkit.kernels.problem import Problem, problem_of
 from maskkit.kernels.reference import Reference
 from maskkit.limits import Recent, human_bytes
@@ -55,18 +55,46 @@ def attend(
         ConfigError: shapes, dtypes, devices or the mask do not go together; or the kernel does not fit, or none does.
         UnknownName: no kernel of this name is installed.
     """
-    query, key, value = _autocast(query, key, value)
+    if _compiling():
+        from maskkit.kernels import compiled  # it imports Torch
+
+        return compiled.attend(query, key, value, mask, kernel, enable_gqa, scale, dropout_p, return_lse)
+    query, key, value = autocast(query, key, value)
     problem = problem_of(
         query, key, value, mask, enable_gqa=enable_gqa, scale=scale, dropout_p=dropout_p, return_lse=return_lse
     )
     return plan_of(problem, kernel).kernel.attend(query, key, value, mask, problem)
 
 
+def attend_if_any(
+    query: Any, key: Any, value: Any, attn_mask: Mask, dropout_p: float = 0.0, is_causal: bool = False, **options: Any
+) -> Any:
+    """What `attend` gives for a call of Torch's `scaled_dot_product_attention`; None where that is left to Torch: no
+    kernel is installed or none fits, arrays are not (B, H, T, D) of one batch, `is_causal` stands beside the mask."""
+    shapes = query.shape, key.shape, value.shape
+    if is_causal or any(len(shape) != 4 or shape[0] != shapes[0][0] for shape in shapes):
+        return None
+    options["dropout_p"] = dropout_p
+    if _compiling():
+        from maskkit.kernels import compiled
+
+        return attend(query, key, value, attn_mask, **options) if compiled.has_kernels() else None
+    try:
+        return attend(query, key, value, attn_mask, **options) if registry.full_names("kernel") else None
+    except NoKernel:
+        return None
+
+
+def _compiling() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.compiler.is_compiling()
+
+
 def plan(
     mask: Mask | None, query: Any, key: Any, value: Any, *, kernel: str | Kernel | None = None, **options: Any
 ) -> Plan:
     """Which kernel `attend` takes for these arguments, and why; prints as a table. Computes nothing of the arrays."""
-    query, key, value = _autocast(query, key, value)
+    query, key, value = autocast(query, key, value)
     return plan_of(problem_of(query, key, value, mask, enable_gqa=True, **options), kernel)
 
 
@@ -139,9 +167,7 @@ def _make(problem: Problem, wanted: str | Kernel | None) -> Plan:
     if not fitting:
         why = "; ".join(f"{name}: {answer.why}" for name, answer in answers.items() if isinstance(answer, NoFit))
         hint = "" if wanted else ". The library's own call comes with pip install maskkit-kernel-dense"
-        raise ConfigError(
-            f"no kernel fits attention on {problem.library}, {problem.device}, {problem.dtype}: {why}{hint}"
-        )
+        raise NoKernel(f"no kernel fits attention on {problem.library}, {problem.device}, {problem.dtype}: {why}{hint}")
     best = min(fitting, key=lambda name: fitting[name])
     return Plan(problem, next(kernel for kernel in kernels if kernel.name == best), answers)  # type: ignore[arg-type]
 
@@ -183,7 +209,7 @@ def _nbytes(value: Any) -> int:
     return sum(map(_nbytes, value)) if isinstance(value, tuple) else 0
 
 
-def _autocast(*arrays: Any) -> tuple[Any, Any, Any]:
+def autocast(*arrays: Any) -> tuple[Any, Any, Any]:
     """Query, key and value; under Torch's autocast in its dtype, as for `scaled_dot_product_attention`."""
     query, key, value = arrays
     torch = sys.modules.get("torch")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from maskkit.errors import ConfigError
+from maskkit.errors import NoKernel
 from maskkit.kernels.attend import attend
 from maskkit.masks.given import from_array
 from maskkit.masks.mask import Mask
@@ -175,10 +175,8 @@ def _run(library: str, dtype: str, arrays: list[Array], mask: Any, options: dict
     run = {"torch": _on_torch, "jax": _on_jax, "numpy": _on_numpy}[library]
     try:
         return run(dtype, arrays, mask, options)
-    except ConfigError as error:
-        if str(error).startswith("no kernel fits"):
-            return None
-        raise
+    except NoKernel:
+        return None
 
 
 def _on_torch(dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]) -> dict[str, Array]:

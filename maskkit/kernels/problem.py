@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import sys
+from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from attrs import frozen
+from attrs import evolve, frozen
 from maskkit import limits
 from maskkit.arrays.dtypes import dtype_name, is_floating
 from maskkit.arrays.libraries import is_array, library
@@ -37,6 +40,7 @@ class Problem:
         training: whether gradients will be asked for, as far as the library tells.
         dropout_p: share of attention weights that are dropped.
         return_lse: whether the log-sum-exp of the scores is asked for.
+        traced: whether `torch.compile` makes a graph of the call: its arrays have shapes, and no values.
     """
 
     mask: Mask | None = None
@@ -54,6 +58,7 @@ class Problem:
     training: bool = False
     dropout_p: float = 0.0
     return_lse: bool = False
+    traced: bool = False
 
     def planes(self) -> tuple[list[Spans], npt.NDArray[np.int64]] | None:
         """What the mask allows: the spans of its different planes, and which of them each (sample, head) has.
@@ -77,6 +82,32 @@ class Problem:
         of = np.expand_dims(of, tuple(i for i, axis in enumerate(LEADING) if axis not in mask.axes))
         return [Spans.join(parts) for parts in found.values()], np.broadcast_to(of, whole)
 
+    def remember(self) -> str:
+        """A name by which the operators of a graph find this problem again, for graphs hold no masks.
+
+        The same in every process where the mask can be written down, as graphs may be kept on disk.
+        """
+        mask = self.mask
+        try:
+            written = None if mask is None else [str(type(mask)), mask.get_config()]
+            content = json.dumps([written, repr(evolve(self, mask=None))])
+        except TypeError:
+            content = uuid4().hex
+        name = sha256(content.encode()).hexdigest()
+        _remembered[name] = evolve(self, traced=False)
+        return name
+
+    @staticmethod
+    def remembered(name: str) -> Problem:
+        """The problem of this name.
+
+        Raises:
+            ConfigError: it was remembered in another process.
+        """
+        if name not in _remembered:
+            raise ConfigError("this graph was made in another process, and holds no masks; compile where it runs")
+        return _remembered[name]
+
     @property
     def factor(self) -> float:
         """What scores are multiplied by."""
@@ -89,6 +120,10 @@ class Problem:
             raise ConfigError(f"scale must not be negative, got {shown(self.scale)}")
         if not (is_number(self.dropout_p) and 0 <= self.dropout_p < 1):
             raise ConfigError(f"dropout_p must be in [0, 1), got {shown(self.dropout_p)}")
+
+
+_remembered: dict[str, Problem] = {}
+"""Until the process ends: nobody tells how long a graph will be there."""
 
 
 def problem_of(query: Any, key: Any, value: Any, mask: Any = None, *, enable_gqa: bool = False, **more: Any) -> Problem:
@@ -112,7 +147,7 @@ def problem_of(query: Any, key: Any, value: Any, mask: Any = None, *, enable_gqa
             raise ConfigError(f"query, key and value must have one {what}, got {text}")
     if not is_floating(dtype_name(query.dtype)):
         raise ConfigError(f"query must be floating, got {query.dtype}")
-    (batch, heads, queries, head_dim), (_, kv_heads, keys, _) = query.shape, key.shape
+    (batch, heads, queries, head_dim), (_, kv_heads, keys, _) = (map(int, x.shape) for x in (query, key))
     for name, array, wanted in (("key", key, (batch, None, None, head_dim)), ("value", value, (batch, kv_heads, keys))):
         for axis, size, want in zip(("batch", "head", "key", "width"), array.shape, wanted, strict=False):
             if want not in (None, size):
@@ -131,7 +166,7 @@ def problem_of(query: Any, key: Any, value: Any, mask: Any = None, *, enable_gqa
         queries=queries,
         keys=keys,
         head_dim=head_dim,
-        value_dim=value.shape[-1],
+        value_dim=int(value.shape[-1]),
         training=_wants_gradients(arrays.values()),
         **more,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -158,13 +157,6 @@ class Mask(Pattern):
     def from_config(cls, config: dict[str, Any]) -> Mask:
         """The mask of `get_config`."""
         return cls(**{name: _read(value) for name, value in config.items()})
-
-    @classmethod
-    def subclasses(cls) -> Iterator[type[Mask]]:
-        """All classes of masks that are loaded, by whatever plugin."""
-        for below in cls.__subclasses__():
-            yield below
-            yield from below.subclasses()
 
     # -- pictures and figures -------------------------------------------------------------------------------------
 

@@ -96,9 +96,9 @@ class Pattern(Item):
     @cached_property
     def _traced(self) -> _Traced:
         """What is told from the predicate once; where no array is a field, once for all that are equal."""
-        fields = [getattr(self, a.name) for a in self.__attrs_attrs__]
+        fields = tuple(getattr(self, a.name) for a in self.__attrs_attrs__)
         plain = not self.parts and all(isinstance(value, (int, float, str, tuple, type(None))) for value in fields)
-        return _traced_alike(self) if plain else _Traced(self)
+        return _traced_alike(type(self), fields) if plain else _Traced(self)  # type: ignore[arg-type]
 
     @property
     def plane_ids(self) -> npt.NDArray[np.int64]:
@@ -160,4 +160,8 @@ class _Traced:
             self.intervals = 1 if found is None else len(found)
 
 
-_traced_alike = lru_cache(maxsize=256)(_Traced)
+@lru_cache(maxsize=256)
+def _traced_alike(cls: type[Pattern], fields: tuple[Any, ...]) -> _Traced:
+    """By the fields, for what is kept here must not keep masks alive, by whose lives others keep arrays."""
+    names = (a.alias for a in cls.__attrs_attrs__)
+    return _Traced(cls(**dict(zip(names, fields, strict=True))))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -43,6 +44,17 @@ class Item:
         if self.rules and (problems := [problem for rule in self.rules if (problem := rule.problem(self))]):
             raise config_error(problems, f"{self.name} {self.kind}")
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        as_constants([cls])
+
+    @classmethod
+    def subclasses(cls) -> Iterator[type[Any]]:
+        """All classes of this kind that are loaded, by whatever plugin."""
+        for below in cls.__subclasses__():
+            yield below
+            yield from below.subclasses()
+
     def build(self) -> Any:
         """What `maskkit.create` gives for this config."""
         return self
@@ -58,6 +70,21 @@ class Item:
     def details(self) -> Mapping[str, str]:
         """Lines that `maskkit show` adds for an item of this kind, made from its first sample: label -> text."""
         return {}
+
+
+def as_constants(classes: Iterable[type[Any]]) -> None:
+    """Tell Torch, if it is there, that items of these classes are constants of a compiled graph.
+
+    It is then compiled once for all that are equal, and again for one that is not; where a Torch does not have that,
+    again for every item.
+    """
+    if "torch" not in sys.modules:
+        return
+    from torch.utils import _pytree
+
+    # The public `register_constant` would make them nodes of trees too, which Keras and others then look into.
+    known: set[type[Any]] = getattr(_pytree, "CONSTANT_NODES", set())
+    known.update(cls for cls in classes if any("__eq__" in vars(base) for base in cls.__mro__[:-1]))
 
 
 class Attention(Item):

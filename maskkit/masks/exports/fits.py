@@ -56,7 +56,7 @@ def fits(mask: Pattern) -> dict[str, Any]:
         flex: True; every mask has it, in time that follows its rows if it has spans.
     """
     forms: dict[str, Callable[[Pattern], Any]] = {
-        "is_causal": _is_causal,
+        "is_causal": is_causal,
         "window": _window,
         "cu_seqlens": cu_seqlens,
         "causal_cu_seqlens": lambda mask: cu_seqlens(mask, causal=True),
@@ -72,7 +72,8 @@ def fits(mask: Pattern) -> dict[str, Any]:
     return found
 
 
-def _is_causal(mask: Pattern) -> bool:
+def is_causal(mask: Pattern) -> bool:
+    """True; a ConfigError for all that the causal flag does not say exactly."""
     if mask.shape[-2] != mask.shape[-1]:
         raise ConfigError(
             f"{mask!r} is not the causal mask: its shape is {mask.shape}, and must be square, for with other shapes a "

@@ -31,9 +31,9 @@ class Area(Kernel):
             return NoFit("the mask has no few intervals per row, or its values are elsewhere")
 
     def attend(self, query: Any, key: Any, value: Any, mask: Mask | None, problem: Problem) -> Any:
-        from maskkit_kernel_area import _plan, _torch
+        from maskkit_kernel_area import _autograd
 
-        return _torch.attend(query, key, value, lambda asked, backward: _plan.job(asked, self.rows, backward), problem)
+        return _autograd.attend(query, key, value, self.rows, problem)
 
 
 @hookimpl

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from maskkit import Problem
 from maskkit_blocks import Call
 from maskkit_kernel_area import _fused
 
@@ -16,7 +15,7 @@ _KEPT_CELLS = 2**16
 """Up to so many cells what a call blocks is kept as floats; beyond, making it anew costs little beside the call."""
 _TEMPORARY = 2**20
 """Elements of the largest temporary array, which then stays in the cache; blocks of a call beyond come in another."""
-_WIDE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+WIDE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 """In what sums over several calls are held."""
 
 
@@ -128,14 +127,14 @@ def _add_keys(call: Call, lanes: Lanes, total: torch.Tensor, part: torch.Tensor,
             lanes.of_key(total, at, call.key_step * turns, some.shape[1], call.width).add_(some)
 
 
-def _forward(
+def forward(
     job: Job, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Output and log-sum-exp of lanes."""
     [q] = _ordered(job, q)
     several = any(len(layers) > 1 for _, layers in job.planes)
-    out = torch.zeros_like(q, dtype=_WIDE.get(q.dtype, q.dtype) if several else q.dtype)
-    lse = torch.full(q.shape[:2], -torch.inf, dtype=_WIDE.get(q.dtype, q.dtype))
+    out = torch.zeros_like(q, dtype=WIDE.get(q.dtype, q.dtype) if several else q.dtype)
+    lse = torch.full(q.shape[:2], -torch.inf, dtype=WIDE.get(q.dtype, q.dtype))
     for every, layers in job.planes:
         for lanes in every:
             for layer, calls in enumerate(layers):
@@ -174,7 +173,7 @@ def _merge(out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: tor
 def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> list[torch.Tensor]:
     """Gradients of query, key and value, from the whole output and log-sum-exp: calls then add up."""
     grad, q, out, lse = _ordered(job, grad, q, out, lse)
-    grads = [torch.zeros_like(x, dtype=_WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
+    grads = [torch.zeros_like(x, dtype=WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
     lse = torch.where(lse == -torch.inf, 0, lse)  # a row that sees nothing: its weights are exp(-inf - 0)
     for every, layers in job.planes:
         for lanes in every:
@@ -192,42 +191,15 @@ def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, s
     return [total.to(x.dtype) for total, x in zip(grads, (q, k, v), strict=True)]
 
 
-class _Attend(torch.autograd.Function):
-    """Attention of lanes; the backward pass has a schedule of its own, made when it is first needed."""
-
-    @staticmethod
-    def forward(ctx: Any, q: Any, k: Any, v: Any, jobs: Any, problem: Problem) -> Any:
-        out, lse = _forward(jobs(problem, backward=False), q, k, v, problem.factor)
-        ctx.save_for_backward(q, k, v, out, lse)
-        ctx.jobs, ctx.problem = jobs, problem
-        ctx.set_materialize_grads(False)
-        return out, lse
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Any, grad_lse: Any) -> Any:
-        q, k, v, out, lse = ctx.saved_tensors
-        grad = torch.zeros_like(out) if grad is None else grad.contiguous()
-        width = q.shape[-1]
-        if grad_lse is not None:
-            # The fused call takes from every score's gradient the row's sum of grad * out. One column more, of 1 and
-            # -grad_lse, adds grad_lse to it, and beside zeros in the values nothing else.
-            seen = torch.where(lse == -torch.inf, 0, -grad_lse)[..., None]
-            q, k, v = (torch.nn.functional.pad(x, (0, 1)) for x in (q, k, v))
-            grad = torch.cat([grad, torch.ones_like(grad[..., :1])], -1)
-            out = torch.cat([out, seen.to(out.dtype)], -1)
-        job = ctx.jobs(ctx.problem, backward=True)
-        grads = _backward(job, grad, q, k, v, out, lse, ctx.problem.factor)
-        return *(x[..., :width] for x in grads), None, None
-
-
-def attend(query: Any, key: Any, value: Any, jobs: Any, problem: Problem) -> Any:
-    """`jobs(problem, backward)` gives the job."""
-    wide = max(problem.head_dim, problem.value_dim)
-    q, k, v = (
-        torch.nn.functional.pad(x, (0, wide - x.shape[-1])).reshape(-1, *x.shape[2:-1], wide).contiguous()
-        for x in (query, key, value)
-    )
-    out, lse = _Attend.apply(q, k, v, jobs, problem)
-    out = out.view(*query.shape[:3], wide)[..., : problem.value_dim]
-    return (out, lse.view(query.shape[:3])) if problem.return_lse else out
+def gradients(job: Job, grad: Any, grad_lse: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> Any:
+    """Of query, key and value, from those of output and log-sum-exp; None for one that nobody asked for."""
+    grad = torch.zeros_like(out) if grad is None else grad.contiguous()
+    width = q.shape[-1]
+    if grad_lse is not None:
+        # The fused call takes from every score's gradient the row's sum of grad * out. One column more, of 1 and
+        # -grad_lse, adds grad_lse to it, and beside zeros in the values nothing else.
+        seen = torch.where(lse == -torch.inf, 0, -grad_lse)[..., None]
+        q, k, v = (torch.nn.functional.pad(x, (0, 1)) for x in (q, k, v))
+        grad = torch.cat([grad, torch.ones_like(grad[..., :1])], -1)
+        out = torch.cat([out, seen.to(out.dtype)], -1)
+    return [x[..., :width] for x in _backward(job, grad, q, k, v, out, lse, scale)]

@@ -11,7 +11,7 @@ def attend(query: Any, key: Any, value: Any, mask: Mask | None, problem: Problem
     form = form_of(problem)
     allowed, sees = None, None
     if form == "booleans" and mask is not None:
-        allowed, sees = made_once(mask, query.device, lambda: _booleans(mask, query.device))
+        allowed, sees = _in_graph(query, problem.remember()) if problem.traced else _booleans(mask, query.device)
     out = torch.nn.functional.scaled_dot_product_attention(
         query,
         key,
@@ -26,12 +26,32 @@ def attend(query: Any, key: Any, value: Any, mask: Mask | None, problem: Problem
 
 
 def _booleans(mask: Mask, device: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What is allowed, with rows that allow nothing opened, and which rows those are not.
+    """What is allowed, with rows that allow nothing opened, and which rows those are not, None if all do.
 
     Kernels differ in what they give for such a row; opened it is finite, and then set to zero.
     """
+    return made_once(mask, device, lambda: _make(mask, device))
+
+
+def _make(mask: Mask, device: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
     allowed = mask.allowed("torch", "bool", device, form="heads")
     sees = allowed.any(-1, keepdim=True)
-    if mask.on_host and bool(sees.all()):
-        return allowed, None
-    return allowed | ~sees, sees
+    return (allowed, None) if mask.on_host and bool(sees.all()) else (allowed | ~sees, sees)
+
+
+@torch.library.custom_op("maskkit_kernel_dense::booleans", mutates_args=())
+def _in_graph(query: torch.Tensor, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The booleans as an operator of a graph, which then does not hold them; copied, for it may write over them."""
+    mask = Problem.remembered(name).mask
+    assert mask is not None
+    allowed, sees = _booleans(mask, query.device)
+    return allowed.clone(), torch.ones_like(allowed[..., :1]) if sees is None else sees.clone()
+
+
+@_in_graph.register_fake
+def _(query: torch.Tensor, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    mask = Problem.remembered(name).mask
+    assert mask is not None
+    sizes = dict(zip(mask.axes, mask.shape, strict=True))
+    shape = [sizes.get(axis, 1) for axis in ("batch", "head", "query", "key")]
+    return query.new_empty(shape, dtype=torch.bool), query.new_empty([*shape[:3], 1], dtype=torch.bool)
