@@ -28,6 +28,11 @@ def kind(tmp_path_factory):
     return installed("third_party_kind", tmp_path_factory.mktemp("site"))
 
 
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    return installed("third_party_kernel", tmp_path_factory.mktemp("site"))
+
+
 def maskkit(env, *args):
     done = subprocess.run(
         [sys.executable, "-m", "maskkit", *args], capture_output=True, text=True, env=env, check=False
@@ -60,6 +65,32 @@ def test_a_mask_combines_with_ours(mask):
 
 def test_its_own_tests_pass(mask):
     check_own_tests(mask, "third_party_mask")
+
+
+# -- a kernel ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_kernel_is_listed_with_its_provider(kernel):
+    rows = json.loads(maskkit(kernel, "list", "--kind", "kernel", "--json"))
+    assert ("kernel.rows", "acme-rows", "ok") in [(row["full_name"], row["provider"], row["status"]) for row in rows]
+
+
+def test_a_kernel_is_asked_for_its_cost(kernel):
+    [line] = [line for line in maskkit(kernel, "plan", "causal", "--seq-len", "64").splitlines() if "rows " in line]
+    assert line.split()[1:4] == ["0.66", "ms", "32,768"]
+
+
+def test_a_kernel_is_taken_by_name(kernel):
+    code = (
+        "import maskkit, torch; q = torch.randn(1, 2, 9, 4); mask = maskkit.create('causal', seq_len=9)\n"
+        "assert maskkit.plan(mask, q, q, q, kernel='rows').kernel.name == 'rows'\n"
+        "torch.testing.assert_close(maskkit.attend(q, q, q, mask, kernel='rows'), maskkit.attend(q, q, q, mask))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=kernel)
+
+
+def test_the_tests_of_a_kernel_pass(kernel):
+    check_own_tests(kernel, "third_party_kernel")
 
 
 # -- a kind that we do not have ---------------------------------------------------------------------------------------
