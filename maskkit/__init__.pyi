@@ -72,6 +72,7 @@ from .arrays.fields import as_flags as as_flags
 from .arrays.fields import by_content as by_content
 from .arrays.libraries import host as host
 from .masks.given import from_array as from_array
+from .masks.from_flex import from_flex as from_flex
 from .masks.beside import stack as stack
 from .masks.beside import direct_sum as direct_sum
 from .masks.beside import grid as grid
@@ -86,6 +87,7 @@ from .functional.attention import create_attention_from_config as create_attenti
 from .functional.attention import create_attention_layer as create_attention_layer
 from .functional.attention import get_attention_info as get_attention_info
 from .functional.attention import validate_attention_config as validate_attention_config
+from .functional.flex import flex_attention as flex_attention
 from .functional.masks import MaskConfig as MaskConfig
 from .functional.masks import MaskFactory as MaskFactory
 from .functional.masks import MaskType as MaskType

@@ -11,7 +11,7 @@ from maskkit.configs.fields import CONVERTER, build, left_open, parameters
 from maskkit.errors import ConfigError, config_error, problems_of
 from maskkit.masks.algebra import combine
 from maskkit.masks.beside import direct_sum, replaced, restacked
-from maskkit.masks.given import from_array
+from maskkit.masks.given import IntervalMask, from_array
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.padding import PaddingMask
 from maskkit.masks.places import as_slices
@@ -54,6 +54,7 @@ FORMS = {
     "grid": Form("many", replaced),
     "astype": Form("one", lambda part, dtype: part.astype(dtype)),
     "array": Form("value", from_array),
+    "intervals": Form("value", lambda ends, k_len: IntervalMask(ends=ends, k_len=k_len)),
     "lengths": Form("value", lambda n, seq_len, padding: PaddingMask(lengths=n, seq_len=seq_len, padding=padding)),
 }
 """What `Pattern.saved` writes."""

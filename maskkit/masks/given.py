@@ -1,17 +1,18 @@
-"""Masks from boolean arrays that were made elsewhere."""
+"""Masks from arrays that were made elsewhere: of booleans, or of intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from attrs import field, frozen
-from maskkit.arrays.fields import as_flags, by_content
+from maskkit.arrays.fields import as_array, as_flags, by_content
 from maskkit.arrays.indices import take
 from maskkit.errors import ConfigError
 from maskkit.masks.axes import HEADS, is_attention
 from maskkit.masks.mask import AttentionMask, Mask
-from maskkit.validators import array, one_of, shown
+from maskkit.validators import array, one_of, positive, shown
 
 _BOOLEANS = array(dtype="bool")
 _USUAL: dict[int, tuple[str, ...]] = {1: ("query",), 2: ("query", "key"), 4: HEADS}
@@ -50,6 +51,31 @@ class ArrayMask(Given):
 
 class AttentionArrayMask(Given, AttentionMask):
     """Of queries and keys."""
+
+
+@frozen(kw_only=True)
+class IntervalMask(AttentionMask):
+    """Of queries and keys: query q sees the keys `ends[0, i, q] .. ends[1, i, q] - 1` for every i.
+
+    Attributes:
+        ends: integers (2, intervals, queries): the first key of each, and behind the last; an interval may be empty.
+        k_len: number of keys.
+    """
+
+    name = form = "intervals"
+    ends: Any = field(converter=as_array, validator=array(ndim=3, dtype="integer"), eq=by_content)
+    k_len: int = field(validator=positive)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(queries, k_len)`."""
+        return (self.ends.shape[-1], self.k_len)
+
+    def allows(self, q: Any, k: Any) -> Any:
+        """Whether any interval of q has k."""
+        first, behind = self.ends
+        every = ((take(lo, q) <= k) & (k < take(hi, q)) for lo, hi in zip(first, behind, strict=True))
+        return reduce(lambda a, b: a | b, every)
 
 
 def from_array(x: Any, true: str, axes: Sequence[str] | None = None) -> Mask:
