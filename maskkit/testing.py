@@ -81,19 +81,20 @@ def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
         _run(mask, alone, mask)
 
 
-def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16) -> None:
+def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16, device: str = "cpu") -> None:
     """Hold a kernel class to its contract: its form, its parameters, its import, and what it computes.
 
     Args:
         cls: the class, with every one of its samples.
         library: whose arrays it gets; None is the one that it names.
         every: of the 65,536 masks of 4 x 4, one in so many is tried with the first sample; 1 tries them all.
+        device: where Torch's arrays are, such as "cuda"; there fewer other masks are tried, for kernels that compile.
     """
     problem = contract_problem(cls, KINDS["kernel"])
     assert not problem, problem
     for i, sample in enumerate(cls.samples):
         kernel: Any = _run(f"{cls.__name__} with the sample {dict(sample)}", build, cls, sample)
-        _run(kernel, check_attention, kernel, library or cls.library, 256 if i else every)
+        _run(kernel, check_attention, kernel, library or cls.library, 256 if i else every, device)
     check_parameters(cls)
     check_light_import(cls.__module__)
 

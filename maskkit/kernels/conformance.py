@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -34,27 +35,36 @@ class Case(NamedTuple):
     options: dict[str, Any]
 
 
-def check_attention(kernel: Kernel, library: str, every: int = 16) -> None:
+def check_attention(kernel: Kernel, library: str, every: int = 16, device: str = "cpu") -> None:
     """Hold one kernel to the definition.
 
     Args:
         kernel: with its options.
         library: whose arrays it gets: "torch", "jax" or "numpy".
         every: of the 65,536 masks of 4 x 4, one in so many is tried; 1 tries them all.
+        device: where Torch's arrays are, such as "cuda".
     """
+    run = partial(check_case, kernel, library, device=device)
     for case in _small_masks(every):
-        check_case(kernel, library, case, "float32", [True]) or check_case(kernel, library, case, "float32", [False])
+        run(case, "float32", with_lse=[True]) or run(case, "float32", with_lse=[False])
     dtypes = ("float32",) if library == "jax" else tuple(TOLERANCE)
-    cases = 12 if library == "jax" else 80  # JAX compiles for every shape
+    cases = 16 if library == "jax" or device != "cpu" else 80  # there every shape may be compiled for
     fitting = 0
     for i, case in enumerate(_drawn(cases)):
         for dtype in dtypes if i % 4 == 0 else dtypes[:1]:
-            fitting += check_case(kernel, library, case, dtype)
+            fitting += run(case, dtype)
     assert fitting, f"{kernel!r} fits none of {cases} problems of {library}"
-    check_dropout(kernel, library)
+    check_dropout(kernel, library, device)
 
 
-def check_case(kernel: Kernel, library: str, case: Case, dtype: str, with_lse: Sequence[bool] = (False, True)) -> bool:
+def check_case(
+    kernel: Kernel,
+    library: str,
+    case: Case,
+    dtype: str,
+    with_lse: Sequence[bool] = (False, True),
+    device: str = "cpu",
+) -> bool:
     """Output, log-sum-exp and gradients of one case are those of the definition; False if the kernel does not fit."""
     rng = np.random.default_rng(case.query[2])
     shapes = case.query, case.key, case.value, (*case.query[:3], case.value[-1])
@@ -67,7 +77,7 @@ def check_case(kernel: Kernel, library: str, case: Case, dtype: str, with_lse: S
     fits = False
     for return_lse in with_lse:
         options = {**case.options, "return_lse": return_lse, "kernel": kernel, "enable_gqa": True}
-        found = _run(library, dtype, arrays, case.mask, options)
+        found = _run(library, device, dtype, arrays, case.mask, options)
         if found is None:
             continue
         fits = True
@@ -86,10 +96,10 @@ def check_case(kernel: Kernel, library: str, case: Case, dtype: str, with_lse: S
     return fits
 
 
-def check_dropout(kernel: Kernel, library: str) -> None:
+def check_dropout(kernel: Kernel, library: str, device: str = "cpu") -> None:
     """Dropout is refused with a reason, or keeps the mean, and drops about as much as it is asked to."""
     ones = np.ones((1, 64, 32, 8))
-    found = _run(library, "float32", [ones] * 4, None, {"dropout_p": 0.5, "kernel": kernel})
+    found = _run(library, device, "float32", [ones] * 4, None, {"dropout_p": 0.5, "kernel": kernel})
     if found is not None:
         out = found["output"]
         assert abs(out.mean() - 1) < 0.05, f"{kernel!r}: dropout of 0.5 gives {out.mean():.2f} times the mean"
@@ -143,11 +153,21 @@ def _drawn(count: int) -> Iterator[Case]:
         axes = _AXES[i % 4]
         sizes = {"batch": batch, "head": heads}
         shape = tuple(sizes[axis] for axis in axes)
-        allowed = _pattern(rng, (*shape, queries, keys), i)
+        if i % 8 == 4:
+            keys, allowed = queries, _documents(rng, queries, causal=i % 16 == 4)
+        else:
+            allowed = _pattern(rng, (*shape, queries, keys), i)
         mask = None if i % 20 == 19 else from_array(allowed, true="allowed", axes=(*axes, "query", "key"))
         options = {} if i % 2 else {"scale": float(rng.random())}
         key = (batch, kv_heads, keys)
         yield Case(mask, (batch, heads, queries, width), (*key, width), (*key, value_width), options)
+
+
+def _documents(rng: Any, tokens: int, causal: bool) -> Array:
+    """Packed, of all lengths."""
+    document = np.sort(rng.integers(0, 4, tokens))
+    allowed: Array = document[:, None] == document
+    return np.tril(allowed) if causal else allowed
 
 
 def _pattern(rng: Any, shape: tuple[int, ...], i: int) -> Array:
@@ -170,18 +190,21 @@ def _pattern(rng: Any, shape: tuple[int, ...], i: int) -> Array:
 # -- on the libraries -------------------------------------------------------------------------------------------------
 
 
-def _run(library: str, dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]) -> dict[str, Array] | None:
+def _run(
+    library: str, device: str, dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]
+) -> dict[str, Array] | None:
     """What the kernel gives, by name; None if it says that it does not fit."""
-    run = {"torch": _on_torch, "jax": _on_jax, "numpy": _on_numpy}[library]
+    run = {"jax": _on_jax, "numpy": _on_numpy}.get(library, partial(_on_torch, device))
     try:
         return run(dtype, arrays, mask, options)
     except NoKernel:
         return None
 
 
-def _on_torch(dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]) -> dict[str, Array]:
+def _on_torch(device: str, dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]) -> dict[str, Array]:
     torch = import_module("torch")
-    q, k, v, grad = (torch.tensor(array, dtype=getattr(torch, dtype), requires_grad=True) for array in arrays)
+    like = dict(dtype=getattr(torch, dtype), device=device, requires_grad=True)
+    q, k, v, grad = (torch.tensor(array, **like) for array in arrays)
     out = attend(q, k, v, mask, **options)
     out, lse = out if options.get("return_lse") else (out, None)
     assert out.dtype == q.dtype, f"the output is {out.dtype}, the query {q.dtype}"

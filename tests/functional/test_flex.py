@@ -56,10 +56,10 @@ def test_it_gives_what_torchs_gives():
     q, k, v = (x.detach().double() for x in arrays(kv_heads=2))
     options = dict(block_mask=create_block_mask(packed, None, None, 300, 300, "cpu"), scale=0.3, enable_gqa=True)
     with torch.no_grad():
-        expected, sums = torchs(q, k, v, **options, return_aux=AuxRequest(lse=True))
+        expected, theirs = torchs(q, k, v, **options, return_aux=AuxRequest(lse=True))
     out, aux = maskkit.flex_attention(q, k, v, **options, return_aux=AuxRequest(lse=True))
     torch.testing.assert_close(out, expected)
-    torch.testing.assert_close(aux.lse, sums)
+    torch.testing.assert_close(aux.lse, theirs.lse)
     again, lse = maskkit.flex_attention(q, k, v, **options, return_lse=True)
     assert torch.equal(again, out)
     assert torch.equal(lse, aux.lse)
