@@ -87,6 +87,7 @@ def test_one_compile_serves_masks_with_as_many_intervals(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_compiled_call_is_exact_on_a_cpu():
     """Forward, where Torch has a fused kernel for the CPU: the same call as on CUDA."""
     mask = maskkit.create("sink", seq_len=300, window_size=40)
