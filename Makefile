@@ -14,7 +14,7 @@ LAYERS = tests/functional/test_attention.py plugins/attention
 QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1
 
-.PHONY: demo test test-slow test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
+.PHONY: demo test test-slow test-gpu test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/maskkit render causal --seq-len 64
@@ -25,6 +25,10 @@ test: $(VENV)/test.stamp
 # What takes minutes: the guarantees over 100,000 samples.
 test-slow: $(VENV)/test.stamp
 	$(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS) -m slow
+
+# What needs a CUDA device, and figures of speed there; elsewhere each says that it was skipped.
+test-gpu: $(VENV)/test.stamp
+	$(VENV)/bin/python -m pytest -m gpu tests/kernels/test_gpu.py tests/benchmarks/test_gpu_speed.py
 
 # What is built on Keras, on its other backends; TensorFlow in an environment of its own.
 test-jax: $(VENV)/test.stamp
