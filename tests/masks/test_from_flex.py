@@ -5,6 +5,8 @@ import gc
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import BlockMask, and_masks, create_block_mask, create_mask, noop_mask
 import maskkit
 from maskkit.masks import from_flex as module
@@ -103,6 +105,28 @@ def test_full_blocks_are_not_asked_and_others_not_computed():
     np.testing.assert_array_equal(maskkit.from_flex(block_mask), dense(block_mask)[0, 0])
     np.testing.assert_array_equal(maskkit.from_flex(block_mask)[:16, :16], np.ones((16, 16), bool))
     assert not np.asarray(maskkit.from_flex(block_mask)[:16, 16:]).any()
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_any_block_mask_is_read_as_the_kernels_read_it(data):
+    """Whatever blocks are listed as partial or as full, in whatever order, and whatever mask_mod says."""
+    queries, keys, rows, columns = (data.draw(st.integers(1, most)) for most in (20, 20, 9, 9))
+    batch, heads = (data.draw(st.integers(1, 2)) for _ in range(2))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    table = torch.from_numpy(rng.random((batch, heads, queries, keys)) < rng.random())
+    kinds = rng.integers(0, 3, (batch, heads, -(-queries // rows), -(-keys // columns)))
+    listed = []
+    for kind in (1, 2):
+        order = np.argsort((kinds != kind) + rng.random(kinds.shape) / 2, axis=-1)
+        listed += [(kinds == kind).sum(-1), order]
+    block_mask = BlockMask.from_kv_blocks(
+        *(torch.from_numpy(x.astype(np.int32)) for x in listed),
+        BLOCK_SIZE=(rows, columns),
+        mask_mod=lambda b, h, q, k: table[b, h, q, k],
+        seq_lengths=(queries, keys),
+    )
+    np.testing.assert_array_equal(maskkit.from_flex(block_mask).allowed(form="heads"), dense(block_mask))
 
 
 def test_tables_may_be_as_narrow_as_their_counts():

@@ -12,6 +12,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.attention import flex_attention as flex
 import maskkit
 from maskkit.kernels.conformance import check_attention
+from maskkit.testing import check_light_import, check_parameters
 from maskkit_kernel_flex import Flex, _torch
 
 
@@ -41,6 +42,12 @@ def problem(mask=None, **more):
     queries, keys = mask.shape[-2:] if mask is not None else (256, 256)
     sizes = dict(queries=queries, keys=keys, head_dim=64, value_dim=64, heads=8, kv_heads=8)
     return maskkit.Problem(**{**sizes, "mask": mask, "device": "cuda:0", "dtype": "bfloat16", **more})
+
+
+def test_form():
+    """What the kit asks besides results, which needs no CUDA."""
+    check_parameters(Flex)
+    check_light_import("maskkit_kernel_flex")
 
 
 def test_contract(unfused):

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 from maskkit import Problem
-from maskkit.limits import Recent
 
 BLOCK = 128
 """Queries and keys of a block: FlexAttention's own."""
@@ -14,7 +13,6 @@ _INTERVALS = 8
 """Up to so many intervals per row `to_flex` writes as comparisons."""
 _CELLS = 2**24
 """Up to so many cells a mask without spans, and that does not repeat, is searched for its blocks."""
-_found = Recent()
 
 
 @frozen
@@ -40,18 +38,13 @@ class Blocks:
 
 def blocks_of(problem: Problem) -> Blocks | None:
     """None where looking for the blocks would take as long as attention."""
-    if problem.mask is None:
+    mask: Any = problem.mask
+    if mask is None:
         each = math.ceil(problem.queries / BLOCK) * math.ceil(problem.keys / BLOCK)
         return Blocks(problem.batch * problem.heads * each, 0, False, 0)
-    found: Blocks = _found.get((problem.mask, problem.batch, problem.heads), lambda: _count(problem))
-    return found if found.nbytes else None
-
-
-def _count(problem: Problem) -> Blocks:
-    mask: Any = problem.mask
     planes = problem.planes()
     if planes is None and not mask.period and problem.queries * problem.keys > _CELLS:
-        return Blocks(0, 0, True, 0)
+        return None
     blocks = mask.blocks(BLOCK)
     leading = math.prod(blocks.shape[:-2])
     each, counts = problem.batch * problem.heads // leading, blocks.counts()
