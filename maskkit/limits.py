@@ -57,13 +57,17 @@ class Recent:
         self._lock = Lock()
         self.nbytes = 0
 
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The result for a key: as it was made before, or what `make` gives; its `nbytes` say how large it is."""
+    def get(self, key: Hashable, make: Callable[[], Any], kept: Callable[[Any], Hashable] | None = None) -> Any:
+        """The result for a key: as it was made before, or what `make` gives; its `nbytes` say how large it is.
+
+        `kept` tells from the result an equal key, which is kept in its place.
+        """
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)
                 return self._found[key][0]
         result = make()
+        key = key if kept is None else kept(result)
         with self._lock:
             if key not in self._found:
                 self._found[key] = result, result.nbytes

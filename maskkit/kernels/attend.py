@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import Any
 
 from attrs import fields, frozen
-from maskkit.arrays.libraries import library
 from maskkit.errors import BrokenPlugin, ConfigError, NoFit, NoKernel, UnknownName
-from maskkit.kernels.problem import Problem, problem_of
+from maskkit.kernels.problem import Problem, problem_of, wants_gradients
 from maskkit.kernels.reference import Reference
 from maskkit.limits import Recent, human_bytes
 from maskkit.masks.mask import Mask
@@ -16,6 +16,8 @@ from maskkit.registry.item import Kernel
 from maskkit.registry.loader import registry
 
 _plans = Recent()
+_asked = Recent()
+"""Plans by what a call on Torch says, which is sooner told than its problem."""
 
 
 def attend(
@@ -60,10 +62,24 @@ def attend(
 
         return compiled.attend(query, key, value, mask, kernel, enable_gqa, scale, dropout_p, return_lse)
     query, key, value = autocast(query, key, value)
-    problem = problem_of(
-        query, key, value, mask, enable_gqa=enable_gqa, scale=scale, dropout_p=dropout_p, return_lse=return_lse
-    )
-    return plan_of(problem, kernel).kernel.attend(query, key, value, mask, problem)
+    options = dict(enable_gqa=enable_gqa, scale=scale, dropout_p=dropout_p, return_lse=return_lse)
+    chosen = _chosen(query, key, value, mask, kernel, options)
+    return chosen.kernel.attend(query, key, value, mask, chosen.problem)
+
+
+def _chosen(query: Any, key: Any, value: Any, mask: Any, kernel: Any, options: dict[str, Any]) -> Plan:
+    """The plan of a call; on Torch looked up by what is soon told of the arrays."""
+
+    def plan() -> Plan:
+        return plan_of(problem_of(query, key, value, mask, **options), kernel)
+
+    arrays = query, key, value
+    if not all(map(is_tensor, arrays)) or not (mask is None or mask.on_host):
+        return plan()
+    told = tuple((x.shape, x.dtype, x.device) for x in arrays), wants_gradients(arrays)
+    asked = kernel, registry.changes, tuple(options.values()), told
+    found: Plan = _asked.get((mask, asked), plan, lambda plan: (plan.problem.mask, asked))
+    return found
 
 
 def attend_if_any(
@@ -78,11 +94,17 @@ def attend_if_any(
     if _compiling():
         from maskkit.kernels import compiled
 
-        return attend(query, key, value, attn_mask, **options) if compiled.has_kernels() else None
+        return attend(query, key, value, attn_mask, **options) if compiled.has_any() else None
     try:
-        return attend(query, key, value, attn_mask, **options) if registry.full_names("kernel") else None
+        return attend(query, key, value, attn_mask, **options) if has_kernels(registry.changes) else None
     except NoKernel:
         return None
+
+
+@lru_cache(maxsize=1)
+def has_kernels(changes: int) -> bool:
+    """Whether any is installed, as of the last of the registry's changes."""
+    return bool(registry.full_names("kernel"))
 
 
 def _compiling() -> bool:
@@ -212,12 +234,16 @@ def _nbytes(value: Any) -> int:
 def autocast(*arrays: Any) -> tuple[Any, Any, Any]:
     """Query, key and value; under Torch's autocast in its dtype, as for `scaled_dot_product_attention`."""
     query, key, value = arrays
-    torch = sys.modules.get("torch")
-    if torch is None or any(library(array) != "torch" for array in arrays):
+    if not all(map(is_tensor, arrays)):
         return query, key, value
-    kind = query.device.type
-    if not torch.is_autocast_enabled(kind):
-        return query, key, value
-    dtype = torch.get_autocast_dtype(kind)
-    query, key, value = (array if array.dtype == torch.float64 else array.to(dtype) for array in arrays)
+    torch, kind = sys.modules["torch"], query.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        query, key, value = (array if array.dtype == torch.float64 else array.to(dtype) for array in arrays)
     return query, key, value
+
+
+def is_tensor(array: Any) -> bool:
+    """Whether it is one of Torch's."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
-from maskkit.kernels.attend import autocast, plan_of
+from maskkit.kernels.attend import autocast, has_kernels, plan_of
 from maskkit.kernels.problem import problem_of
 from maskkit.registry.item import Item, as_constants
 from maskkit.registry.loader import registry
@@ -29,9 +29,9 @@ def _know_constants() -> bool:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def has_kernels() -> bool:
-    """Whether any is installed."""
-    return bool(registry.full_names("kernel"))
+def has_any() -> bool:
+    """Whether any kernel is installed."""
+    return has_kernels(registry.changes)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

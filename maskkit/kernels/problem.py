@@ -167,7 +167,7 @@ def problem_of(query: Any, key: Any, value: Any, mask: Any = None, *, enable_gqa
         keys=keys,
         head_dim=head_dim,
         value_dim=int(value.shape[-1]),
-        training=_wants_gradients(arrays.values()),
+        training=wants_gradients(arrays.values()),
         **more,
     )
 
@@ -183,7 +183,8 @@ def device_of(array: Any) -> str:
     return str(jax.default_backend() if traced else next(iter(array.devices())).platform)
 
 
-def _wants_gradients(arrays: Any) -> bool:
+def wants_gradients(arrays: Any) -> bool:
+    """Whether Torch would ask for gradients of any."""
     torch = sys.modules.get("torch")
     return bool(torch and torch.is_grad_enabled() and any(getattr(array, "requires_grad", False) for array in arrays))
 

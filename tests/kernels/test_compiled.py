@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from torch.nn.functional import scaled_dot_product_attention
 import maskkit
 from maskkit import ConfigError, Kernel, limits
+from maskkit.kernels.attend import has_kernels
 from maskkit.kernels.problem import Problem
 from maskkit.masks.exports import sdpa
 from maskkit.registry.loader import registry
@@ -31,6 +32,9 @@ def no_kernels(monkeypatch):
     """A machine without kernel plugins."""
     names = registry.full_names
     monkeypatch.setattr(registry, "full_names", lambda kind=None: [] if kind == "kernel" else names(kind))
+    has_kernels.cache_clear()
+    yield
+    has_kernels.cache_clear()
 
 
 def arrays(batch=1, heads=2, kv_heads=2, n=N, dtype=torch.float64):
@@ -238,7 +242,6 @@ def test_a_mask_of_other_lengths_names_the_axis():
 def test_masks_that_were_there_before_torch_compile_too():
     """Their classes are known to Torch when the first graph is made."""
     code = """
-from attrs import evolve, frozen
 import maskkit
 mask = maskkit.create("sliding_window", seq_len=16, window_size=3) & maskkit.create("causal", seq_len=16)
 import torch

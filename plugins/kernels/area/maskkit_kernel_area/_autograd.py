@@ -30,12 +30,14 @@ class _Attend(torch.autograd.Function):
     """Attention of lanes; the backward pass has a schedule of its own, made when it is first needed."""
 
     @staticmethod
-    def forward(ctx: Any, q: Any, k: Any, v: Any, rows: int | None, problem: Problem) -> Any:
-        out, lse = _forward(q, k, v, rows, problem)
-        ctx.save_for_backward(q, k, v, out, lse)
-        ctx.rows, ctx.problem = rows, problem
+    def forward(q: Any, k: Any, v: Any, rows: int | None, problem: Problem) -> Any:
+        return _forward(q, k, v, rows, problem)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        *arrays, ctx.rows, ctx.problem = inputs
+        ctx.save_for_backward(*arrays, *output)
         ctx.set_materialize_grads(False)
-        return out, lse
 
     @staticmethod
     @torch.autograd.function.once_differentiable
