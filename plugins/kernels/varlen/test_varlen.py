@@ -121,6 +121,7 @@ def test_ends_are_brought_to_a_device_once():
         (problem(dtype="float32"), "takes float16 and bfloat16, not float32; give query.bfloat16()"),
         (problem(head_dim=320), "widths to 256, not 320 and 64"),
         (problem(queries=0), "no documents in empty arrays"),
+        (problem(batch=2**16), "CUDA starts it for 65,535 documents and heads, not 65,536, 8"),
         (problem(keys=100), "documents must have as many queries as keys each"),
         (problem(RAGGED[:9, :9] & ~RAGGED[3:12, 3:12]), "is not made of packed documents"),
         (problem(RAGGED & maskkit.from_array(np.indices((17, 17))[0] != 5, true="allowed")), "no row may see nothing"),

@@ -9,6 +9,8 @@ from maskkit_kernel_flex._forms import blocks_of
 
 WIDEST = 256
 """The widest query, key and value that FlexAttention has tiles for; narrow ones are filled up with zeros."""
+MOST = 2**16 - 1
+"""The most samples, and heads: each is an axis of a grid of CUDA."""
 
 
 @frozen(kw_only=True)
@@ -32,6 +34,8 @@ class Flex(Kernel):
             return NoFit(f"FlexAttention has tiles for widths to {WIDEST}, not {problem.head_dim}, {problem.value_dim}")
         if 0 in (problem.batch, problem.heads, problem.queries, problem.keys, problem.head_dim, problem.value_dim):
             return NoFit("FlexAttention takes no empty arrays")
+        if max(problem.batch, problem.heads) > MOST:
+            return NoFit(f"CUDA starts it for {MOST:,} samples and heads, not {problem.batch:,} and {problem.heads:,}")
         if problem.mask is not None and not problem.mask.on_host:
             return NoFit("the mask's values are on a device; give it arrays on the host")
         from maskkit_kernel_flex import _torch

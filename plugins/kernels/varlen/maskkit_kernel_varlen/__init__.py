@@ -9,6 +9,8 @@ from maskkit_kernel_varlen._documents import documents_of
 
 WIDEST = 256
 """The widest query, key and value that FlashAttention takes."""
+MOST = 2**16 - 1
+"""The most documents, and heads: each is an axis of a grid of CUDA."""
 
 
 @frozen(kw_only=True)
@@ -35,6 +37,8 @@ class Varlen(Kernel):
         documents = documents_of(problem)
         if isinstance(documents, NoFit):
             return documents
+        if max(documents.count, problem.heads) > MOST:
+            return NoFit(f"CUDA starts it for {MOST:,} documents and heads, not {documents.count:,}, {problem.heads:,}")
         from maskkit_kernel_varlen import _torch
 
         if lacking := _torch.lacking(problem.device):

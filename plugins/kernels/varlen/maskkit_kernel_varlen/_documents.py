@@ -24,6 +24,11 @@ class Documents:
     causal: bool
 
     @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.ends) - 1
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest."""
         return int(np.diff(self.ends).max())

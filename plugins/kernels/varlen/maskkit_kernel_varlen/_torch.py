@@ -51,7 +51,8 @@ def _varlen_attn() -> Any:
 
 def _tokens_first(x: torch.Tensor, wide: int) -> torch.Tensor:
     """(batch, heads, length, width) as (batch * length, heads, wide), filled up with zeros."""
-    return torch.nn.functional.pad(x.transpose(1, 2).flatten(0, 1), (0, wide - x.shape[-1])).contiguous()
+    tokens = x.transpose(1, 2).flatten(0, 1)
+    return tokens.contiguous() if x.shape[-1] == wide else torch.nn.functional.pad(tokens, (0, wide - x.shape[-1]))
 
 
 def _ends_on(documents: Documents, device: torch.device) -> torch.Tensor:
