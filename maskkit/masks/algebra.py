@@ -109,10 +109,12 @@ class Combination(Several):
 _COMBINE = "combine under {!r}"
 
 
+@frozen
 class Combined(Combination):
     """Masks of pixels, queries or tokens, combined."""
 
 
+@frozen
 class AttentionCombined(Combination, AttentionMask):
     """Attention masks, combined."""
 

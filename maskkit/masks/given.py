@@ -45,10 +45,12 @@ class Given(Mask):
         return value if self.true == "allowed" else ~value
 
 
+@frozen(kw_only=True)
 class ArrayMask(Given):
     """Of pixels or queries."""
 
 
+@frozen(kw_only=True)
 class AttentionArrayMask(Given, AttentionMask):
     """Of queries and keys."""
 

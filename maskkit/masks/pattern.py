@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import prod
 from typing import Any, ClassVar
 
@@ -98,7 +98,8 @@ class Pattern(Item):
         """What is told from the predicate once; where no array is a field, once for all that are equal."""
         fields = tuple(getattr(self, a.name) for a in self.__attrs_attrs__)
         plain = not self.parts and all(isinstance(value, (int, float, str, tuple, type(None))) for value in fields)
-        return _traced_alike(type(self), fields) if plain else _Traced(self)  # type: ignore[arg-type]
+        found: _Traced = _alike.get((type(self), fields), lambda: _Traced(self)) if plain else _Traced(self)
+        return found
 
     @property
     def plane_ids(self) -> npt.NDArray[np.int64]:
@@ -148,6 +149,8 @@ class Pattern(Item):
 class _Traced:
     """A predicate as an expression, or None, and what is often asked of it."""
 
+    nbytes = 2**13  # about
+
     def __init__(self, pattern: Pattern) -> None:
         axes = len(pattern.shape)
         self.condition = predicate.trace(pattern.allows, axes)
@@ -160,8 +163,5 @@ class _Traced:
             self.intervals = 1 if found is None else len(found)
 
 
-@lru_cache(maxsize=256)
-def _traced_alike(cls: type[Pattern], fields: tuple[Any, ...]) -> _Traced:
-    """By the fields, for what is kept here must not keep masks alive, by whose lives others keep arrays."""
-    names = (a.alias for a in cls.__attrs_attrs__)
-    return _Traced(cls(**dict(zip(names, fields, strict=True))))
+_alike = limits.Recent()
+"""By class and fields, for what is kept here must not keep masks alive, by whose lives others keep arrays."""

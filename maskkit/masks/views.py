@@ -99,10 +99,12 @@ class Slices(Derived):
         return f"{self.base.bracketed()}[{', '.join(texts)}]"
 
 
+@frozen
 class View(Slices):
     """Of pixels, queries or tokens."""
 
 
+@frozen
 class AttentionView(Slices, AttentionMask):
     """Of queries and keys."""
 
@@ -339,10 +341,12 @@ class Cast(Derived):
         return f"{self.base.bracketed()}.astype({self.array_dtype!r})"
 
 
+@frozen
 class CastMask(Cast):
     """Of pixels, queries or tokens."""
 
 
+@frozen
 class AttentionCast(Cast, AttentionMask):
     """Of queries and keys."""
 

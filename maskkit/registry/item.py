@@ -84,7 +84,7 @@ def as_constants(classes: Iterable[type[Any]]) -> None:
 
     # The public `register_constant` would make them nodes of trees too, which Keras and others then look into.
     known: set[type[Any]] = getattr(_pytree, "CONSTANT_NODES", set())
-    known.update(cls for cls in classes if any("__eq__" in vars(base) for base in cls.__mro__[:-1]))
+    known.update(cls for cls in classes if "__attrs_attrs__" in vars(cls))  # attrs makes a class again, with slots
 
 
 class Attention(Item):
