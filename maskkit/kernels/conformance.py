@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 
 TOLERANCE = {"float64": 1e-12, "float32": 5e-6, "float16": 5e-3, "bfloat16": 4e-2}
 """Of the largest number in the result; forward and backward."""
+_COMPILED = 2
+"""Cases that are tried under the library's compiler too."""
 _AXES = ((), ("head",), ("batch",), ("batch", "head"))
 _TOGETHER = 4096
 """Masks of 4 x 4 in one call."""
@@ -52,7 +54,10 @@ def check_attention(kernel: Kernel, library: str, every: int = 16, device: str =
     fitting = 0
     for i, case in enumerate(_drawn(cases)):
         for dtype in dtypes if i % 4 == 0 else dtypes[:1]:
-            fitting += run(case, dtype)
+            fits = run(case, dtype)
+            if fits and fitting < _COMPILED:
+                run(case, dtype, with_lse=[False], compiled=True)
+            fitting += fits
     assert fitting, f"{kernel!r} fits none of {cases} problems of {library}"
     check_dropout(kernel, library, device)
 
@@ -64,8 +69,12 @@ def check_case(
     dtype: str,
     with_lse: Sequence[bool] = (False, True),
     device: str = "cpu",
+    compiled: bool = False,
 ) -> bool:
-    """Output, log-sum-exp and gradients of one case are those of the definition; False if the kernel does not fit."""
+    """Output, log-sum-exp and gradients of one case are those of the definition; False if the kernel does not fit.
+
+    `compiled`: under `torch.compile`, as one graph, or `jax.jit`.
+    """
     rng = np.random.default_rng(case.query[2])
     shapes = case.query, case.key, case.value, (*case.query[:3], case.value[-1])
     arrays = [_rounded(rng.normal(size=shape), dtype) for shape in shapes]
@@ -77,7 +86,7 @@ def check_case(
     fits = False
     for return_lse in with_lse:
         options = {**case.options, "return_lse": return_lse, "kernel": kernel, "enable_gqa": True}
-        found = _run(library, device, dtype, arrays, case.mask, options)
+        found = _run(library, device, dtype, arrays, case.mask, options, compiled)
         if found is None:
             continue
         fits = True
@@ -191,26 +200,37 @@ def _pattern(rng: Any, shape: tuple[int, ...], i: int) -> Array:
 
 
 def _run(
-    library: str, device: str, dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]
+    library: str,
+    device: str,
+    dtype: str,
+    arrays: list[Array],
+    mask: Any,
+    options: dict[str, Any],
+    compiled: bool = False,
 ) -> dict[str, Array] | None:
     """What the kernel gives, by name; None if it says that it does not fit."""
     run = {"jax": _on_jax, "numpy": _on_numpy}.get(library, partial(_on_torch, device))
+    call = partial(attend, mask=mask, **options)
     try:
-        return run(dtype, arrays, mask, options)
+        return run(dtype, arrays, call, compiled)
     except NoKernel:
         return None
 
 
-def _on_torch(device: str, dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]) -> dict[str, Array]:
+def _on_torch(device: str, dtype: str, arrays: list[Array], call: Any, compiled: bool) -> dict[str, Array]:
     torch = import_module("torch")
     like = dict(dtype=getattr(torch, dtype), device=device, requires_grad=True)
     q, k, v, grad = (torch.tensor(array, **like) for array in arrays)
-    out = attend(q, k, v, mask, **options)
+    options, eager = call.keywords, call
+    if compiled:
+        torch._dynamo.reset()
+        call = torch.compile(call, backend="aot_eager", fullgraph=True)
+    out = call(q, k, v)
     out, lse = out if options.get("return_lse") else (out, None)
     assert out.dtype == q.dtype, f"the output is {out.dtype}, the query {q.dtype}"
     grads = torch.autograd.grad(out, (q, k, v), grad)
     with torch.no_grad():
-        again = attend(q, k, v, mask, **options)
+        again = eager(q, k, v)
     if not options.get("dropout_p"):
         _close(
             _host(again[0] if options.get("return_lse") else again), _host(out), TOLERANCE[dtype], "without gradients"
@@ -218,22 +238,22 @@ def _on_torch(device: str, dtype: str, arrays: list[Array], mask: Any, options: 
     return _named(out, lse, *grads)
 
 
-def _on_jax(dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]) -> dict[str, Array]:
+def _on_jax(dtype: str, arrays: list[Array], call: Any, compiled: bool) -> dict[str, Array]:
     jax = import_module("jax")
     q, k, v, grad = (jax.numpy.asarray(array, dtype) for array in arrays)
 
-    def call(q: Any, k: Any, v: Any) -> Any:
-        found = attend(q, k, v, mask, **options)
-        return found if options.get("return_lse") else (found, None)
+    def both(q: Any, k: Any, v: Any) -> Any:
+        found = call(q, k, v)
+        return found if isinstance(found, tuple) else (found, None)
 
-    out, back, lse = jax.vjp(call, q, k, v, has_aux=True)
+    out, back, lse = jax.vjp(jax.jit(both) if compiled else both, q, k, v, has_aux=True)
     return _named(out, lse, *back(grad))
 
 
-def _on_numpy(dtype: str, arrays: list[Array], mask: Any, options: dict[str, Any]) -> dict[str, Array]:
+def _on_numpy(dtype: str, arrays: list[Array], call: Any, compiled: bool) -> dict[str, Array]:
     q, k, v, _ = arrays
-    out = attend(q, k, v, mask, **options)
-    return _named(*(out if options.get("return_lse") else (out, None)))
+    out = call(q, k, v)
+    return _named(*(out if isinstance(out, tuple) else (out, None)))
 
 
 def _named(out: Any, lse: Any, *grads: Any) -> dict[str, Array]:
