@@ -14,10 +14,7 @@ from maskkit_kernel_area import _plan, _torch
 def attend(query: Any, key: Any, value: Any, rows: int | None, problem: Problem) -> Any:
     """Output, and log-sum-exp if it is asked for; `rows` of a block, None for what is cheapest."""
     wide = max(problem.head_dim, problem.value_dim)
-    q, k, v = (
-        torch.nn.functional.pad(x, (0, wide - x.shape[-1])).reshape(-1, *x.shape[2:-1], wide).contiguous()
-        for x in (query, key, value)
-    )
+    q, k, v = (_torch.padded(x, wide).reshape(-1, x.shape[2], wide).contiguous() for x in (query, key, value))
     if problem.traced:
         out, lse = _forward_op(q, k, v, rows, problem.remember())
     else:

@@ -6,7 +6,7 @@ Measured by `tests/benchmarks/test_kernel_speed.py`; a pair is one of query and 
 from collections.abc import Sequence
 
 from maskkit import Problem
-from maskkit_blocks import TRIANGLE, Call
+from maskkit_blocks import Call
 
 FIXED = {False: 60e-6, True: 150e-6}
 """Whatever the mask: views, arrays for the output; forward (False) and backward (True)."""
@@ -32,12 +32,6 @@ UNFUSED = 4.0
 """Without Torch's own call."""
 
 
-def pairs(call: Call) -> int:
-    """Pairs that the fused call computes of one lane: of a triangle it skips tiles of 256 rows and 512 keys."""
-    whole = call.rows * call.width * call.count
-    return round(whole * min(1, 0.5 + 256 / call.rows)) if call.causal and call.rows >= TRIANGLE else whole
-
-
 def seconds(layers: Sequence[Sequence[Call]], lanes: int, runs: int, problem: Problem, backward: bool) -> float:
     """The estimate for the layers of a plane, of so many lanes in so many runs of them."""
     width = max(problem.head_dim, problem.value_dim)
@@ -47,7 +41,7 @@ def seconds(layers: Sequence[Sequence[Call]], lanes: int, runs: int, problem: Pr
             each = PAIR[backward] * (1 + SLOWER[backward] / call.rows) + BIAS[backward] * (call.lo is not None)
             out, keys = call.rows * call.count * width, 2 * call.width * call.count * width
             total += CALL[backward] * runs + lanes * (
-                (pairs(call) * each + call.rows * call.count * ROW[backward]) * width / 64
+                (call.pairs * each + call.rows * call.count * ROW[backward]) * width / 64
                 + COPY[backward] * (keys if backward else out)
                 + GATHER[backward] * keys * (call.runs is not None)
                 + MERGE * out * (layer > 0 and not backward)

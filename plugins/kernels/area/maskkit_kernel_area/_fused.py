@@ -25,30 +25,30 @@ def fused() -> bool:
         return False
 
 
-def forward(q: Any, k: Any, v: Any, bias: Any, causal: bool, scale: float) -> Any:
+def forward(q: Any, k: Any, v: Any, bias: Any, scale: float) -> Any:
     """Output, and the log-sum-exp of every row's scores (some number for a row that sees nothing)."""
     if fused():
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            q, k, v, 0.0, causal, attn_mask=bias, scale=scale
+            q, k, v, 0.0, False, attn_mask=bias, scale=scale
         )
     parts = []
     for some in _some(q):
-        scores = _scores(q, k, bias, causal, scale, some)
+        scores = _scores(q, k, bias, scale, some)
         lse = scores.logsumexp(-1, keepdim=True)
         lse = torch.where(lse == -torch.inf, 0, lse)
         parts.append(((scores - lse).exp().to(v.dtype) @ v, lse[..., 0]))
     return tuple(torch.cat(part, 2) for part in zip(*parts, strict=True))
 
 
-def backward(grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, bias: Any, causal: bool, scale: float) -> Any:
+def backward(grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, bias: Any, scale: float) -> Any:
     """Gradients of q, k and v, where output and log-sum-exp may be those over more keys than these."""
     if fused():
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            grad, q, k, v, out, lse, 0.0, causal, attn_mask=bias, scale=scale
+            grad, q, k, v, out, lse, 0.0, False, attn_mask=bias, scale=scale
         )
     dq, dk, dv = [], 0, 0
     for some in _some(q):
-        weights = (_scores(q, k, bias, causal, scale, some) - lse[..., some, None]).exp()
+        weights = (_scores(q, k, bias, scale, some) - lse[..., some, None]).exp()
         given = grad[..., some, :].to(weights.dtype)
         apart = given @ v.mT.to(weights.dtype) - (given * out[..., some, :]).sum(-1, keepdim=True)
         scores = weights * apart * scale
@@ -62,11 +62,8 @@ def _some(q: Any) -> list[slice]:
     return [slice(first, first + _ROWS) for first in range(0, q.shape[2], _ROWS)]
 
 
-def _scores(q: Any, k: Any, bias: Any, causal: bool, scale: float, rows: slice) -> Any:
+def _scores(q: Any, k: Any, bias: Any, scale: float, rows: slice) -> Any:
     """The scores of some rows, in float32 or better."""
     wide = torch.float64 if q.dtype == torch.float64 else torch.float32
     scores = q[..., rows, :].to(wide) @ k.mT.to(wide) * scale
-    if causal:
-        blocked = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).triu(1)[rows]
-        scores = scores.masked_fill(blocked, -torch.inf)
     return scores if bias is None else scores + bias[rows]

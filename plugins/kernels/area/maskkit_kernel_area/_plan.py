@@ -1,18 +1,21 @@
 """The cheapest schedule of a problem, once for every mask and shapes, forward and backward apart."""
 
+from functools import cached_property
 from typing import Any
 
 from attrs import evolve, frozen
-from maskkit import Cost, Problem, Spans
+from maskkit import Cost, Problem
 from maskkit.limits import Recent
-from maskkit_blocks import Call, layers, tiles
+from maskkit_blocks import Call, Schedules, tiles
 from maskkit_kernel_area import _cost, _fused
-from maskkit_kernel_area._torch import Job, lanes_of
+from maskkit_kernel_area._torch import Job, Lanes, lanes_of
 
 _ROWS = {False: (32, 64), True: (64, 128)}
 """Blocks that are tried; the backward pass likes larger ones."""
 _LAYERS = (2, 3)
 """Intervals of a row that may be computed apart and merged."""
+_TILED = 64
+"""Rows of a tile."""
 _SEARCHED = 2**18
 """Intervals, of all rows, among which keys of tiles are looked for."""
 _found = Recent()
@@ -42,55 +45,63 @@ def _bytes(array: Any) -> int:
 
 def cost(problem: Problem, rows: int | None) -> Cost:
     """The estimate, and what is computed and held for it."""
-    passes = [_schedule(problem, rows, backward) for backward in ((False, True) if problem.training else (False,))]
+    planes = _Planes(problem)
+    passes = [_schedule(planes, rows, backward) for backward in ((False, True) if problem.training else (False,))]
     seconds = sum(one.seconds for one in passes) * (1 if _fused.fused() else _cost.UNFUSED)
     return Cost(seconds, pairs=passes[0].pairs, nbytes=sum(one.nbytes for one in passes))
 
 
 def job(problem: Problem, rows: int | None, backward: bool) -> Job:
     """What to call."""
-    return _schedule(problem, rows, backward).job
+    return _schedule(_Planes(problem), rows, backward).job
 
 
-def _schedule(problem: Problem, rows: int | None, backward: bool) -> _Schedule:
-    plain = evolve(problem, scale=None, training=False, return_lse=False)  # what does not change it
-    found: _Schedule = _found.get((plain, rows, backward), lambda: _make(plain, rows, backward))
+class _Planes:
+    """What the mask of a problem allows, found once, for both passes, and only if it is asked for."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = evolve(problem, scale=None, training=False, return_lse=False)  # without what changes nothing
+
+    @cached_property
+    def found(self) -> list[tuple[list[Lanes], Schedules]]:
+        """The lanes of every plane, and ways to compute it."""
+        planes = self.problem.planes()
+        if planes is None:
+            raise NoSpans
+        spans, of = planes
+        return [(lanes_of(of, i, self.problem.kv_heads), Schedules(one)) for i, one in enumerate(spans)]
+
+    @cached_property
+    def tiled(self) -> tuple[Any, list[list[Call]]] | None:
+        """An order of rows in tiles of a grid, and its calls; None where there is no grid, or no time to look for the
+        keys of tiles."""
+        spans = self.found[0][1].spans
+        if len(self.found) > 1 or len(spans) == 1 or spans.lo.size > _SEARCHED or (order := tiles(spans)) is None:
+            return None
+        return order, Schedules(spans.take(order)).layers(_TILED, exact=True)
+
+
+def _schedule(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
+    found: _Schedule = _found.get((planes.problem, rows, backward), lambda: _make(planes, rows, backward))
     return found
 
 
-def _make(problem: Problem, rows: int | None, backward: bool) -> _Schedule:
-    planes = problem.planes()
-    if planes is None:
-        raise NoSpans
+def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
     total, pairs, chosen, order = _cost.FIXED[backward], 0, [], None
-    for plane, spans in enumerate(planes[0]):
-        lanes = lanes_of(planes[1], plane, problem.kv_heads)
+    for lanes, schedules in planes.found:
         heads = sum(one.count for one in lanes)
-        found = [
-            _costed(spans, size, False, heads, len(lanes), problem, backward)
-            for size in ((rows,) if rows else _ROWS[backward])
-        ]
-        if len(spans) in _LAYERS:
-            size = rows or _ROWS[backward][0]
-            found.append(_costed(spans, size, True, heads, len(lanes), problem, backward))
+
+        def costed(layers: list[list[Call]], heads: int = heads, runs: int = len(lanes)) -> Any:
+            return _cost.seconds(layers, heads, runs, planes.problem, backward), layers
+
+        sizes = (rows,) if rows else _ROWS[backward]
+        found = [costed(schedules.layers(size)) for size in sizes]
+        if len(schedules.spans) in _LAYERS:
+            found += [costed(schedules.layers(size, apart=True)) for size in sizes]
         seconds, best = min(found, key=lambda one: one[0])
-        if len(planes[0]) == 1 and (found_order := _grid(spans)) is not None:
-            tiled = _costed(spans.take(found_order), 64, False, heads, len(lanes), problem, backward, exact=True)
-            if tiled[0] < seconds:
-                (seconds, best), order = tiled, found_order
+        if planes.tiled is not None and (tiled := costed(planes.tiled[1]))[0] < seconds:
+            (seconds, best), order = tiled, planes.tiled[0]
         total += seconds
-        pairs += heads * sum(_cost.pairs(call) for calls in best for call in calls)
+        pairs += heads * sum(call.pairs for calls in best for call in calls)
         chosen.append((lanes, best))
     return _Schedule(Job(chosen, order), total, pairs)
-
-
-def _grid(spans: Spans) -> Any:
-    """The order of rows in tiles, where there is a grid, and looking for the keys of tiles takes no long time."""
-    return tiles(spans) if len(spans) > 2 and spans.lo.size <= _SEARCHED else None
-
-
-def _costed(
-    spans: Spans, size: int, apart: bool, heads: int, runs: int, problem: Problem, backward: bool, exact: bool = False
-) -> tuple[float, list[list[Call]]]:
-    option = layers(spans, size, apart, _fused.fused(), exact)
-    return _cost.seconds(option, heads, runs, problem, backward), option

@@ -143,7 +143,7 @@ def forward(
                     for first, stop in _parts(call, lanes, q.shape[-1], backward=False):
                         place = call.query + first * call.query_step, call.query_step, stop - first, call.rows
                         keys, values = (_keys(call, lanes, x, first, stop) for x in (k, v))
-                        new, new_lse = _fused.forward(lanes.of_query(q, *place), keys, values, bias, call.causal, scale)
+                        new, new_lse = _fused.forward(lanes.of_query(q, *place), keys, values, bias, scale)
                         if sees is not None:
                             new_lse = new_lse.masked_fill(~torch.from_numpy(sees), -torch.inf)
                         to, to_lse = lanes.of_query(out, *place), lanes.of_query(lse, *place)
@@ -183,7 +183,7 @@ def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, s
                     place = call.query + first * call.query_step, call.query_step, stop - first, call.rows
                     keys, values = (_keys(call, lanes, x, first, stop) for x in (k, v))
                     given, asked, got, total = (lanes.of_query(x, *place) for x in (grad, q, out, lse))
-                    parts = _fused.backward(given, asked, keys, values, got, total, bias, call.causal, scale)
+                    parts = _fused.backward(given, asked, keys, values, got, total, bias, scale)
                     lanes.of_query(grads[0], *place).add_(parts[0])
                     for whole, part in zip(grads[1:], parts[1:], strict=True):
                         _add_keys(call, lanes, whole, part, first, stop)
@@ -199,7 +199,12 @@ def gradients(job: Job, grad: Any, grad_lse: Any, q: Any, k: Any, v: Any, out: A
         # The fused call takes from every score's gradient the row's sum of grad * out. One column more, of 1 and
         # -grad_lse, adds grad_lse to it, and beside zeros in the values nothing else.
         seen = torch.where(lse == -torch.inf, 0, -grad_lse)[..., None]
-        q, k, v = (torch.nn.functional.pad(x, (0, 1)) for x in (q, k, v))
+        q, k, v = (padded(x, width + 1) for x in (q, k, v))
         grad = torch.cat([grad, torch.ones_like(grad[..., :1])], -1)
         out = torch.cat([out, seen.to(out.dtype)], -1)
     return [x[..., :width] for x in _backward(job, grad, q, k, v, out, lse, scale)]
+
+
+def padded(x: torch.Tensor, width: int) -> torch.Tensor:
+    """With zeros up to a width; padding by nothing would be a copy."""
+    return x if x.shape[-1] == width else torch.nn.functional.pad(x, (0, width - x.shape[-1]))
