@@ -85,12 +85,14 @@ def test_heads_and_samples_with_equal_masks_are_planned_once():
     assert [sum(lanes.count for lanes in every) for every, _ in found.planes] == [6, 6]
 
 
-def test_a_neighborhood_is_computed_in_tiles():
-    """Of 64 x 64 places, each with 7 x 7 neighbors: 14 x 14 keys for a tile of 8 x 8."""
+def test_a_neighborhood_is_computed_in_strips():
+    """Of 64 x 64 places, each with 7 x 7 neighbors: 14 x 10 keys for 8 x 4 of them, and none gathered for each."""
     mask = maskkit.create("neighborhood", height=64, width=64, kernel_size=7)
     asked = problem(mask)
-    assert Area().fits(asked).pairs <= 4.2 * 4096 * 49
-    assert sorted(_plan.job(asked, None, backward=False).order) == list(range(4096))
+    assert Area().fits(asked).pairs <= 3 * 4096 * 49
+    job = _plan.job(asked, None, backward=False)
+    assert sorted(job.grid.order) == list(range(4096))
+    assert all(call.runs is None for _, layers in job.planes for calls in layers for call in calls)
     q, k, v = (torch.randn(1, 1, 4096, 16, requires_grad=True) for _ in range(3))
     found, expected = (maskkit.attend(q, k, v, mask, kernel=kernel) for kernel in ("area", "dense"))
     torch.testing.assert_close(found, expected)

@@ -6,7 +6,7 @@ Measured by `tests/benchmarks/test_kernel_speed.py`; a pair is one of query and 
 from collections.abc import Sequence
 
 from maskkit import Problem
-from maskkit_blocks import Call
+from maskkit_blocks import Call, Strips
 
 FIXED = {False: 60e-6, True: 150e-6}
 """Whatever the mask: views, arrays for the output; forward (False) and backward (True)."""
@@ -47,3 +47,9 @@ def seconds(layers: Sequence[Sequence[Call]], lanes: int, runs: int, problem: Pr
                 + MERGE * out * (layer > 0 and not backward)
             )
     return total * OTHER.get(problem.dtype, 1.0) * MARGIN
+
+
+def reordered(grid: Strips, lanes: int, problem: Problem, backward: bool) -> float:
+    """The estimate for bringing a grid into strips, and back."""
+    elements = max(problem.head_dim, problem.value_dim) * (4 if backward else 2) * (len(grid.order) + len(grid.keys))
+    return elements * lanes * GATHER[backward]

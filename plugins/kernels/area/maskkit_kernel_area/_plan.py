@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve, frozen
 from maskkit import Cost, Problem
 from maskkit.limits import Recent
-from maskkit_blocks import Call, Schedules, tiles
+from maskkit_blocks import Call, Schedules, Strips, strips
 from maskkit_kernel_area import _cost, _fused
 from maskkit_kernel_area._torch import Job, Lanes, lanes_of
 
@@ -14,10 +14,8 @@ _ROWS = {False: (32, 64), True: (64, 128)}
 """Blocks that are tried; the backward pass likes larger ones."""
 _LAYERS = (2, 3)
 """Intervals of a row that may be computed apart and merged."""
-_TILED = 64
-"""Rows of a tile."""
 _SEARCHED = 2**18
-"""Intervals, of all rows, among which keys of tiles are looked for."""
+"""Intervals, of all rows, among which a grid is looked for."""
 _found = Recent()
 
 
@@ -72,13 +70,12 @@ class _Planes:
         return [(lanes_of(of, i, self.problem.kv_heads), Schedules(one)) for i, one in enumerate(spans)]
 
     @cached_property
-    def tiled(self) -> tuple[Any, list[list[Call]]] | None:
-        """An order of rows in tiles of a grid, and its calls; None where there is no grid, or no time to look for the
-        keys of tiles."""
+    def strips(self) -> tuple[Strips, Schedules] | None:
+        """A grid in strips, and ways to compute it; None where there is no grid, or no time to look for it."""
         spans = self.found[0][1].spans
-        if len(self.found) > 1 or len(spans) == 1 or spans.lo.size > _SEARCHED or (order := tiles(spans)) is None:
+        if len(self.found) > 1 or spans.lo.size > _SEARCHED or (found := strips(spans)) is None:
             return None
-        return order, Schedules(spans.take(order)).layers(_TILED, exact=True)
+        return found, Schedules(found.spans)
 
 
 def _schedule(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
@@ -87,7 +84,7 @@ def _schedule(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
 
 
 def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
-    total, pairs, chosen, order = _cost.FIXED[backward], 0, [], None
+    total, pairs, chosen, grid = _cost.FIXED[backward], 0, [], None
     for lanes, schedules in planes.found:
         heads = sum(one.count for one in lanes)
 
@@ -99,9 +96,13 @@ def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
         if len(schedules.spans) in _LAYERS:
             found += [costed(schedules.layers(size, apart=True)) for size in sizes]
         seconds, best = min(found, key=lambda one: one[0])
-        if planes.tiled is not None and (tiled := costed(planes.tiled[1]))[0] < seconds:
-            (seconds, best), order = tiled, planes.tiled[0]
+        if planes.strips is not None:
+            by_strips, ways = planes.strips
+            costs, option = min((costed(ways.layers(size)) for size in sizes), key=lambda one: one[0])
+            costs += _cost.reordered(by_strips, heads, planes.problem, backward)
+            if costs < seconds:
+                seconds, best, grid = costs, option, by_strips
         total += seconds
         pairs += heads * sum(call.pairs for calls in best for call in calls)
         chosen.append((lanes, best))
-    return _Schedule(Job(chosen, order), total, pairs)
+    return _Schedule(Job(chosen, grid), total, pairs)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from maskkit_blocks import Call
+from maskkit_blocks import Call, Strips
 from maskkit_kernel_area import _fused
 
 _KEPT_CELLS = 2**16
@@ -60,10 +60,10 @@ def lanes_of(of: Any, plane: int, kv_heads: int) -> list[Lanes]:
 
 
 class Job(NamedTuple):
-    """For every plane its lanes and the layers of its calls; and an order that the queries are brought into before."""
+    """For every plane its lanes and the layers of its calls; and a grid's strips, in whose order they take the rows."""
 
     planes: list[tuple[list[Lanes], list[list[Call]]]]
-    order: Any = None
+    grid: Strips | None = None
 
 
 def _view(x: torch.Tensor, lane: int, lane_step: int, lanes: int, start: int, step: int, count: int, size: int) -> Any:
@@ -131,7 +131,8 @@ def forward(
     job: Job, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Output and log-sum-exp of lanes."""
-    [q] = _ordered(job, q)
+    if job.grid is not None:
+        q, k, v = _taken(job.grid.order, q), _taken(job.grid.keys, k), _taken(job.grid.keys, v)
     several = any(len(layers) > 1 for _, layers in job.planes)
     out = torch.zeros_like(q, dtype=WIDE.get(q.dtype, q.dtype) if several else q.dtype)
     lse = torch.full(q.shape[:2], -torch.inf, dtype=WIDE.get(q.dtype, q.dtype))
@@ -148,16 +149,20 @@ def forward(
                             new_lse = new_lse.masked_fill(~torch.from_numpy(sees), -torch.inf)
                         to, to_lse = lanes.of_query(out, *place), lanes.of_query(lse, *place)
                         _merge(to, to_lse, new, new_lse) if layer else (to.copy_(new), to_lse.copy_(new_lse))
-    out, lse = _ordered(job, out.to(q.dtype), lse, back=True)
+    out = out.to(q.dtype)
+    if job.grid is not None:
+        back = np.argsort(job.grid.order)
+        out, lse = _taken(back, out), _taken(back, lse)
     return out, lse
 
 
-def _ordered(job: Job, *arrays: torch.Tensor, back: bool = False) -> list[torch.Tensor]:
-    """Queries in the order of the job, or back from it."""
-    if job.order is None:
-        return list(arrays)
-    order = torch.from_numpy(np.argsort(job.order) if back else job.order)
-    return [array.index_select(1, order) for array in arrays]
+def _taken(places: Any, x: torch.Tensor) -> torch.Tensor:
+    return x.index_select(1, torch.from_numpy(places))
+
+
+def _returned(places: Any, part: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """What was taken from an array brought back to its places, and added where they are the same."""
+    return torch.zeros_like(like, dtype=part.dtype).index_add_(1, torch.from_numpy(places), part)
 
 
 def _merge(out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: torch.Tensor) -> None:
@@ -172,7 +177,10 @@ def _merge(out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: tor
 
 def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> list[torch.Tensor]:
     """Gradients of query, key and value, from the whole output and log-sum-exp: calls then add up."""
-    grad, q, out, lse = _ordered(job, grad, q, out, lse)
+    arrays = q, k, v
+    if job.grid is not None:
+        grad, q, out, lse = (_taken(job.grid.order, x) for x in (grad, q, out, lse))
+        k, v = (_taken(job.grid.keys, x) for x in (k, v))
     grads = [torch.zeros_like(x, dtype=WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
     lse = torch.where(lse == -torch.inf, 0, lse)  # a row that sees nothing: its weights are exp(-inf - 0)
     for every, layers in job.planes:
@@ -187,8 +195,10 @@ def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, s
                     lanes.of_query(grads[0], *place).add_(parts[0])
                     for whole, part in zip(grads[1:], parts[1:], strict=True):
                         _add_keys(call, lanes, whole, part, first, stop)
-    grads[:1] = _ordered(job, grads[0], back=True)
-    return [total.to(x.dtype) for total, x in zip(grads, (q, k, v), strict=True)]
+    if job.grid is not None:
+        places = job.grid.order, job.grid.keys, job.grid.keys
+        grads = [_returned(*given) for given in zip(places, grads, arrays, strict=True)]
+    return [total.to(x.dtype) for total, x in zip(grads, arrays, strict=True)]
 
 
 def gradients(job: Job, grad: Any, grad_lse: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> Any:

@@ -30,7 +30,7 @@ _EVEN = 16
 _WIDE = 8 * _EVEN
 """... and that pays from so many."""
 _TILE = 8
-"""Rows of a grid, and columns, that a tile has."""
+"""Columns of a grid that a strip has, and columns and rows of a tile."""
 _BLOCKS = 512
 """Blocks in one call: what it gives is copied to its place, and takes memory until then."""
 _ROWS_PER_PIECE = 16
@@ -83,17 +83,60 @@ class Call:
         return None if sees.all() else sees
 
 
-def tiles(spans: Spans) -> Ints | None:
-    """An order of the rows in which neighbours on a grid stand together, if the intervals of most rows say that there
-    is one: they stand at one distance, which is the width of the grid. Rows of a tile share most of their keys."""
-    several = (spans.lo[1:2] < spans.hi[1:2])[0]
+class Strips(NamedTuple):
+    """A grid in strips of few columns, one after the other: neighbours down and across then stand close together.
+
+    Attributes:
+        order: the queries, strip by strip.
+        keys: for every strip the keys that it sees, ascending; some stand in several strips.
+        spans: of the queries in this order, as places among `keys`.
+    """
+
+    order: Ints
+    keys: Ints
+    spans: Spans
+
+
+def strips(spans: Spans) -> Strips | None:
+    """Strips of a grid, if `grid_width` finds one."""
+    wide = grid_width(spans)
+    if wide is None:
+        return None
+    down, across = np.divmod(np.arange(spans.shape[0]), wide)
+    order = np.lexsort((across, down, across // _TILE))
+    keys: list[Ints] = []
+    lo, hi = np.empty((2, *spans.lo.shape), np.int64)
+    start = before = 0
+    for size in np.bincount(across // _TILE).tolist():
+        strip = slice(start, start + size)
+        first, last = spans.lo[:, order[strip]], spans.hi[:, order[strip]]
+        begun, ended = (np.bincount(ends.ravel(), minlength=spans.limit + 1) for ends in (first, last))
+        seen = np.cumsum(begun - ended)[:-1] > 0
+        place = before + np.cumsum([0, *seen])
+        lo[:, strip], hi[:, strip] = place[first], place[last]
+        keys.append(np.flatnonzero(seen))
+        start, before = strip.stop, int(place[-1])
+    return Strips(order, np.concatenate(keys), Spans.cut(lo, hi, before))
+
+
+def grid_width(spans: Spans) -> int | None:
+    """Columns of the grid, if the intervals of most rows say that there is one: they stand at one distance, which is
+    its width."""
+    if len(spans) < 3:
+        return None
+    several = spans.lo[1] < spans.hi[1]
     if 2 * several.sum() <= len(several):
         return None
     apart, times = np.unique((spans.lo[1] - spans.lo[0])[several], return_counts=True)
     wide = int(apart[times.argmax()])
-    if 2 * times.max() <= len(several) or not _TILE < wide <= len(several) // _TILE:
+    return wide if 2 * times.max() > len(several) and _TILE < wide <= len(several) // _TILE else None
+
+
+def tiles(spans: Spans) -> Ints | None:
+    """An order of the rows of a grid in which those of a tile stand together; they share most of their keys."""
+    if (wide := grid_width(spans)) is None:
         return None
-    down, across = np.divmod(np.arange(len(several)), wide)
+    down, across = np.divmod(np.arange(spans.shape[0]), wide)
     return np.lexsort((across, down, across // _TILE, down // _TILE))
 
 
