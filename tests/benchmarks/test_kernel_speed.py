@@ -115,6 +115,7 @@ def test_a_window_grows_with_the_tokens(benchmark, training):
     benchmark.extra_info["growth"] = found[32768] / found[8192]
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # Torch, when it first compiles
 @pytest.mark.parametrize("tokens", [2048, 8192])
 def test_a_window_against_compiled_flex_attention(benchmark, tokens):
     """Forward alone: it does not train on a CPU."""
