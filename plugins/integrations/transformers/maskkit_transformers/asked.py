@@ -28,6 +28,8 @@ class Request:
         real: booleans (batch, tokens), which are tokens and no padding; None where all are.
         use_vmap: whether the function takes single indices alone.
         decoder: for cross-attention, what the decoder has asked for its own; None where that is not known.
+        given_texts: where the tokens stand in their texts, as far as their position ids say it.
+        placed: whether it is known which tokens the queries and the keys are.
         found: what has been made of it already, for all layers of a forward pass.
     """
 
@@ -37,6 +39,7 @@ class Request:
     use_vmap: bool = False
     decoder: Request | None = None
     given_texts: Texts | None = None
+    placed: bool = True
     found: dict[Any, Any] = field(factory=dict)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -45,19 +48,14 @@ class Request:
             self.found[key] = make()
         return self.found[key]
 
-    def own(self, window: Window) -> Pattern:
-        """The model's own mask, but for padding."""
-        return self.function if isinstance(self.function, Mask) else pattern(self.function, window, self.use_vmap)
-
     @cached_property
     def texts(self) -> Texts | None:
         """Where the tokens stand in their texts; None where each row is one text, from its first token on."""
         packed = None if isinstance(self.function, Mask) else packing(self.function, self.window)
         if packed is not None or self.given_texts is not None or self.real is None:
             return packed or self.given_texts
-        first = self.real.sum(1)
-        begins = np.arange(self.real.shape[1]) < first[:, None]
-        return None if (begins == self.real).all() else Texts.of_padding(self.real)
+        behind = np.arange(self.real.shape[1]) < self.real.sum(1)[:, None]
+        return None if (behind == self.real).all() else Texts.of_padding(self.real)
 
     def mask(self, template: Template | None, own: str, role: str) -> Mask | None:
         """What a layer attends under; None where all is allowed.
@@ -65,67 +63,97 @@ class Request:
         Raises:
             ConfigError: it cannot be told, or the cache has dropped keys that are allowed.
         """
-        window = self.window
-        found = self._of(window, template, own, role)
-        if template is not None and window.columns.start > 0:
-            before = evolve(window, columns=slice(0, window.columns.start))
-            lost = self._of(before, template, own, role)
-            if lost is True or (lost is not False and lost.stats().allowed):
-                raise ConfigError(
-                    f"the cache has dropped the first {window.columns.start:,} keys, and the mask "
-                    f"{template.sized() if not template.open else template.text} lets queries see some of them; give "
-                    "a cache that keeps all: past_key_values=DynamicCache() "
-                    "without a config"
-                )
-        if isinstance(found, bool):
-            rows, columns = window.rows, window.columns
-            return None if found else KeyPadding(lengths=[0], seq_len=_size(columns), q_len=_size(rows))
-        return found
+        if template is not None:
+            self._check(template, own, role)
+        found = self._over(self.window, template, own, role)
+        if found is True:
+            return None
+        return _nothing(self.window) if found is False else found
 
-    def _of(self, window: Window, template: Template | None, own: str, role: str) -> Pattern:
+    def _over(self, window: Window, template: Template | None, own: str, role: str) -> Pattern:
         seen: Pattern = True if self.real is None else visible(self.real, window)
-        if own == "combine" or template is None:
-            seen = both(seen, self.own(window))
+        if template is None:
+            return both(seen, self._own(window))
+        if own == "combine":
+            seen = both(seen, self._own(window))
         else:
-            if self.texts is not None and self.texts.several:
-                seen = both(seen, self.texts.apart(window.rows, window.columns))
-            if role != "cross" and window.columns.stop > window.rows.stop:  # of a cache, not written yet
-                count = max(0, window.rows.stop - window.columns.start)
-                seen = both(seen, KeyPadding(lengths=[count], seq_len=_size(window.columns), q_len=_size(window.rows)))
-        if template is None or seen is False:
-            return seen
-        laid = self._across(window, template) if role == "cross" else laid_over(template, self.texts, window)
-        return both(seen, laid)
+            seen = both(seen, self._kept(window, role))
+        if seen is False:
+            return False
+        return both(seen, self._across(template, window) if role == "cross" else _laid(template, self.texts, window))
 
-    def _across(self, window: Window, template: Template) -> Mask:
+    def _own(self, window: Window) -> Pattern:
+        """The model's own mask, but for padding."""
+        return self.function if isinstance(self.function, Mask) else pattern(self.function, window, self.use_vmap)
+
+    def _kept(self, window: Window, role: str) -> Pattern:
+        """What stays of it beside padding, where a template replaces it: texts apart, places not written yet hidden."""
+        texts = self.texts
+        seen = texts.apart(window.rows, window.columns) if texts is not None and texts.several else True
+        if role == "cross" or window.columns.stop <= window.rows.stop:
+            return seen
+        written = np.arange(window.columns.start, window.columns.stop) < window.rows.stop
+        return both(seen, KeyPadding(valid=written[None], q_len=size(window.rows)))
+
+    def _across(self, template: Template, window: Window) -> Mask:
         """A template of the decoder's text by the encoder's."""
-        asked = self.decoder
-        if asked is None or _size(asked.window.rows) != _size(window.rows):
+        decoder = self.decoder
+        if decoder is None or size(decoder.window.rows) != size(window.rows):
             raise ConfigError(
                 "a template for cross-attention needs to know where the queries stand in their text, and the model "
-                "does not say so here; give the decoder a 2-D attention mask or none"
+                "does not say so here; give the decoder no attention mask of four axes"
             )
-        place = [_positions(one.texts, one.window.tokens)[:, part] for one, part in (
-            (asked, asked.window.rows), (self, window.columns))]
-        queries, keys = (max(0, int(one.max(initial=0))) + 1 for one in place)
-        return bound(template, queries, keys).at(query=place[0], key=place[1])
+        queries = _positions(decoder)[:, decoder.window.rows]
+        keys = _positions(self)[:, window.columns]
+        counts = (max(0, int(one.max(initial=0))) + 1 for one in (queries, keys))
+        return bound(template, *counts).at(query=queries, key=keys)  # type: ignore[attr-defined, no-any-return]
+
+    def _check(self, template: Template, own: str, role: str) -> None:
+        """Whether a template can be laid over this, and the cache still has what it lets queries see."""
+        if isinstance(self.function, Mask) and own == "replace":
+            raise ConfigError(
+                "an attention mask of four axes does not tell padding from pattern; give one of two axes, or use_mask "
+                'with own="combine"'
+            )
+        if not self.placed and role != "cross":
+            raise ConfigError(
+                f"{size(self.window.rows)} queries and {size(self.window.columns)} keys, and the attention mask that "
+                "was given does not say where its queries and keys stand in the text; give one of two axes"
+            )
+        dropped = self.window.columns.start
+        if dropped > 0:
+            before = evolve(self.window, columns=slice(0, dropped))
+            lost = self._over(before, template, own, role)
+            if lost is True or (isinstance(lost, Mask) and lost.stats().allowed):
+                raise ConfigError(
+                    f"the cache has dropped the first {dropped:,} keys, and the mask lets queries see some of them: "
+                    f"{template.text}; give a cache that keeps all, past_key_values=DynamicCache()"
+                )
 
 
-def _size(one: slice) -> int:
+def size(one: slice) -> int:
+    """How many tokens a slice has."""
     return int(one.stop - one.start)
 
 
-def _positions(texts: Texts | None, tokens: int) -> Any:
-    """Of all tokens in their texts: (batch or 1, tokens)."""
-    return np.arange(tokens)[None] if texts is None else np.where(texts.text >= 0, texts.position, -1)
+def _nothing(window: Window) -> Mask:
+    return KeyPadding(lengths=[0], seq_len=size(window.columns), q_len=size(window.rows))
 
 
-def laid_over(template: Template, texts: Texts | None, window: Window) -> Mask:
-    """A template in the texts of a window; those of a row, and padding, are kept apart by other masks."""
+def _positions(request: Request) -> Any:
+    """Of all tokens in their texts, negative in none: (batch or 1, tokens)."""
+    texts = request.texts
+    if texts is None:
+        return np.arange(request.window.tokens)[None]
+    return np.where(texts.text >= 0, texts.position, -1)
+
+
+def _laid(template: Template, texts: Texts | None, window: Window) -> Mask:
+    """A template in the texts of a window; that those of a row are apart, and padding hidden, others see to."""
     if texts is None:
         return window.cut(bound(template, window.tokens))
     base = bound(template, texts.length)
-    if base.period == 1 and texts.whole and template.open:  # only distance counts: the same wherever a text begins
+    if base.period == 1 and texts.whole and template.open:  # distance alone counts, wherever a text begins
         return window.cut(template.bind(window.tokens))
     return texts.lay(base, window.rows, window.columns)
 
@@ -141,7 +169,7 @@ class AskedMask(torch.Tensor):
     @staticmethod
     def __new__(cls, request: Request, device: Any) -> AskedMask:
         window = request.window
-        shape = window.batch, 1, _size(window.rows), _size(window.columns)
+        shape = window.batch, 1, size(window.rows), size(window.columns)
         made: AskedMask = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.bool, device=device)
         made.request = request
         return made

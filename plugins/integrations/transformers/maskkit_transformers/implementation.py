@@ -128,7 +128,8 @@ def _asked(module: Any, query: Any, key: Any, given: Any, is_causal: bool | None
     window = Window(batch, slice(0, queries), slice(0, key.shape[2]), query.device)
     if given is None:  # as scaled_dot_product_attention is called then
         causal = queries > 1 and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
-        return Request(theirs.causal_mask_function if causal else theirs.bidirectional_mask_function, window)
+        function = theirs.causal_mask_function if causal else theirs.bidirectional_mask_function
+        return Request(function, window, placed=queries == key.shape[2])
     if given.dtype != torch.bool:
         blocked = given <= _BLOCKED
         if not bool((blocked | (given == 0)).all()):
@@ -136,11 +137,12 @@ def _asked(module: Any, query: Any, key: Any, given: Any, is_causal: bool | None
         given = ~blocked
     positions = kwargs.get("position_ids")
     texts = None
-    if positions is not None and positions.shape[-1] == queries == key.shape[2]:
+    if positions is not None and positions.ndim == 2 and positions.shape[1] == queries == key.shape[2]:
         found = theirs.find_packed_sequence_indices(positions)
         places = np.broadcast_to(fetched(positions), (batch, queries))
         texts = Texts(places * 0 if found is None else np.broadcast_to(fetched(found), places.shape), places)
-    return Request(from_array(fetched(given), true="allowed"), window, given_texts=texts)
+    mask = from_array(fetched(given), true="allowed")
+    return Request(mask, window, given_texts=texts, placed=queries == key.shape[2])
 
 
 def _bias(mask: Mask, query: torch.Tensor) -> torch.Tensor:

@@ -209,7 +209,6 @@ def _either(a: Pattern, b: Pattern) -> Pattern:
     return operator.or_(a, b)
 
 
-
 def _of_tokens(values: Any, window: Window, other: int) -> Any:
     """A tensor (batch or 1, tokens) as an array of integers of all rows and tokens; `other` behind its end."""
     found = fetched(values).astype(np.int64)
@@ -241,9 +240,7 @@ def packing(function: Callable[..., Any], window: Window) -> Texts | None:
     parts = held["mask_functions"]
     apart = dict(map(_taken_apart, parts))
     if {_PACKED, _REMAPPED} <= set(apart):
-        return packed_texts(
-            window, apart[_PACKED]["packed_sequence_mask"], apart[_REMAPPED]["position_ids"]
-        )
+        return packed_texts(window, apart[_PACKED]["packed_sequence_mask"], apart[_REMAPPED]["position_ids"])
     return next((found for part in parts if (found := packing(part, window)) is not None), None)
 
 

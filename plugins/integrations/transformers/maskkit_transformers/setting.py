@@ -70,7 +70,7 @@ def role(module: Any, sided: bool) -> str:
     """What an attention module is: "cross", "encoder", or a layer type as configs write it."""
     decoder = bool(getattr(module, "is_decoder", False))
     crossing = getattr(module, "is_cross_attention", False) or "Cross" in type(module).__name__
-    if crossing or (sided and decoder and not module.is_causal):
+    if crossing or (decoder and not getattr(module, "is_causal", True)):
         return "cross"
     if sided and not decoder:
         return "encoder"

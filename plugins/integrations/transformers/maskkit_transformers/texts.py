@@ -14,10 +14,6 @@ from maskkit import AttentionMask, Mask, Spans, as_array, by_content, host, take
 Ints = npt.NDArray[np.int64]
 
 
-def _integers() -> Any:
-    return field(converter=as_array, eq=by_content)
-
-
 @frozen(kw_only=True)
 class InTexts(AttentionMask):
     """A mask of one text, in each of the texts that stand in the rows of a batch; between them nothing is allowed.
@@ -35,10 +31,10 @@ class InTexts(AttentionMask):
 
     name = "in_texts"
     base: Mask
-    position: Any = _integers()
-    start: Any = _integers()
-    first: Any = _integers()
-    behind: Any = _integers()
+    position: Any = field(converter=as_array, eq=by_content)
+    start: Any = field(converter=as_array, eq=by_content)
+    first: Any = field(converter=as_array, eq=by_content)
+    behind: Any = field(converter=as_array, eq=by_content)
     keys: int
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import sys
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +13,7 @@ from transformers import PreTrainedModel
 from maskkit import ConfigError, Mask, Template, find, validators
 from maskkit_transformers.setting import NAME, ROLES, Setting, bound, implementations, role
 
-_OWN = ("combine", "replace")
+_OWN = "combine", "replace"
 _TRIED = 8, 9
 """Lengths at which a template is bound for a try, to find out at once what is wrong with it; two, for a part with a
 length of its own fits one of them at most."""
@@ -46,16 +48,14 @@ def use_mask(model: Any, template: Any, *, own: str = "combine", kernel: str | N
         find(kernel, kind="kernel")
     layers = _layers(model)
     sided = bool(getattr(model.config, "is_encoder_decoder", False))
-    if sided:
-        _check_sides(layers)
-    roles = {name: role(module, sided) for name, module in layers.items()}
-    templates, listed = _over(template, list(layers.values()), list(dict.fromkeys(roles.values())), sided)
-    setting = Setting(own=own, kernel=kernel, sided=sided, templates=templates, layers=listed)
+    for name, module in layers.items():
+        _check_role(name, module, sided)
+    setting = Setting(own=own, kernel=kernel, sided=sided, **_over(template, list(layers.values()), sided))
     for module in layers.values():
         if (mask := setting.template(module)) is not None:
             _check_heads(mask, module)
     model.set_attn_implementation(NAME)
-    _save(model, layers.values(), setting)
+    _save(model, list(layers.values()), setting)
     return model
 
 
@@ -66,89 +66,114 @@ def _layers(model: Any) -> dict[str, Any]:
     """The attention modules over which a template may lie, by name: those of the model's text."""
     if not isinstance(model, PreTrainedModel):
         raise ConfigError(f"model must be a PreTrainedModel of transformers, got {type(model).__name__}")
-    text = model.config.get_text_config()
-    found, hidden = {}, []
+    text = type(model.config.get_text_config())
+    stateful = next((one for one in model.modules() if getattr(one, "_is_stateful", False)), None)
+    if stateful is not None:
+        raise ConfigError(
+            f"{type(stateful).__name__} mixes tokens in layers that are no attention, past any mask; "
+            'attn_implementation="maskkit" runs its attention under its own masks'
+        )
+    found = {
+        name: module
+        for name, module in model.named_modules()
+        if _uses_interface(type(module)) and type(getattr(module, "config", None)) is text
+    }
+    for name, module in found.items():
+        _check_layer(name, module)
     for name, module in model.named_modules():
-        if isinstance(module, PreTrainedModel) and type(module.config) in (type(text), type(model.config)):
-            if module._is_stateful:
-                raise ConfigError(
-                    f"{type(module).__name__} mixes tokens in layers that are no attention, past any mask; "
-                    'attn_implementation="maskkit" runs its attention under its own masks'
-                )
-        if not _is_attention(type(module)):
+        if "Attention" not in type(module).__name__ or _owner(model, name) is not text:
             continue
-        if not _uses_interface(type(module)):
-            hidden.append((name, module))
-        elif type(getattr(module, "config", None)) is type(text):
-            found[name] = module
-    for name, module in hidden:
-        inside = any(other.startswith((f"{name}.", f"{name.rpartition('.')[0]}.")) for other in found)
-        if not inside and _of(model, name, type(text)):
+        if not any(f"{other}.".startswith(f"{name}.") or name.startswith(f"{other}.") for other in found):
             raise ConfigError(f"{name}, a {type(module).__name__}, does not attend through AttentionInterface")
-    if not found:
-        raise ConfigError(f"{type(model).__name__} has no attention over text that goes through AttentionInterface")
+    if all(role(module, False) == "cross" for module in found.values()):
+        raise ConfigError(
+            f"{type(model).__name__} has no self-attention over text that goes through AttentionInterface"
+        )
     return found
 
 
-def _of(model: Any, name: str, config: type) -> bool:
-    """Whether a module is in a part of a model that has this class of config."""
-    parts = [(other, module) for other, module in model.named_modules() if isinstance(module, PreTrainedModel)]
-    _, last = max((one for one in parts if f"{name}.".startswith(f"{one[0]}." if one[0] else "")), key=lambda x: len(x[0]))
-    return type(last.config) is config
-
-
-def _is_attention(cls: type) -> bool:
-    return "Attention" in cls.__name__ and "Output" not in cls.__name__
-
-
 @lru_cache(maxsize=512)
+def _source(cls: Any) -> str:
+    """Of the forward pass of a class of modules."""
+    try:
+        return inspect.getsource(cls.forward)
+    except (OSError, TypeError):
+        return ""
+
+
 def _uses_interface(cls: Any) -> bool:
     """Whether the attention of a class goes through transformers' `AttentionInterface`."""
-    try:
-        return "ALL_ATTENTION_FUNCTIONS" in inspect.getsource(cls.forward)
-    except (OSError, TypeError):
-        return False
+    return "ALL_ATTENTION_FUNCTIONS" in _source(cls)
 
 
-def _check_sides(layers: Mapping[str, Any]) -> None:
-    """Whether what an attention module says of its side agrees with where it stands."""
-    for name, module in layers.items():
+def _owner(model: Any, name: str) -> Any:
+    """The class of config of the part of a model that a module is in."""
+    while not isinstance(module := model.get_submodule(name), PreTrainedModel):
+        name = name.rpartition(".")[0]
+    return type(module.config)
+
+
+_KINDS = {"full_attention", "sliding_attention", "chunked_attention"}
+_CHANGES = re.compile(r"^\s*\w*mask\w* = (?!encoder_attention_mask)", re.MULTILINE)
+"""A line that makes another mask of the one that is given; to take that of the encoder instead is none."""
+
+
+def _check_layer(name: str, module: Any) -> None:
+    """Whether a layer attends under what its model asks for and no more, and says which layer it is."""
+    what = f"{name}, a {type(module).__name__},"
+    beside = vars(sys.modules[type(module).__module__])
+    if not any(getattr(one, "__module__", None) == "transformers.masking_utils" for one in beside.values()):
+        raise ConfigError(f"{what} has a mask that its model makes by itself")
+    if _CHANGES.search(_source(type(module))):
+        raise ConfigError(f"{what} changes the mask that it is given before it attends")
+    types = set(getattr(module.config, "layer_types", None) or ())
+    if others := types - _KINDS:
+        raise ConfigError(
+            f"the model has layers of {', '.join(map(repr, sorted(others)))}, where more than a mask says who sees whom"
+        )
+    if len(types) > 1 and getattr(module, "layer_idx", None) is None:
+        raise ConfigError(f"{what} does not say which of {', '.join(sorted(types))} it is")
+
+
+_CROSSING = re.compile("cross|encoder_att|encdec", re.IGNORECASE)
+
+
+def _check_role(name: str, module: Any, sided: bool) -> None:
+    """Whether what an attention module says of itself agrees with where it stands."""
+    found = role(module, sided)
+    agrees = bool(_CROSSING.search(name)) == (found == "cross")
+    if sided:
         sides = {"encoder", "decoder"} & set(name.split("."))
-        known = hasattr(module, "is_decoder") and hasattr(module, "is_causal") and len(sides) == 1
-        if not known or ("encoder" in sides) != (role(module, True) == "encoder"):
-            raise ConfigError(
-                f"{name}, a {type(module).__name__}, does not say whether it belongs to the encoder or the decoder"
-            )
+        agrees &= hasattr(module, "is_decoder") and len(sides) == 1 and ("encoder" in sides) == (found == "encoder")
+    if not agrees:
+        raise ConfigError(
+            f"{name}, a {type(module).__name__}, does not say whether it is of an encoder, a decoder, or between them"
+        )
 
 
 # -- the template -----------------------------------------------------------------------------------------------------
 
 
-def _over(given: Any, layers: list[Any], roles: list[str], sided: bool) -> tuple[Any, Any]:
-    """Templates by role, or by layer."""
-    self_attention = [name for name in roles if name not in ROLES]
-    if isinstance(given, Mapping) and not {"type", "and", "or", "xor", "not"} & set(given) and _names_roles(given, roles):
-        if unknown := set(given) - set(roles):
+def _over(given: Any, layers: list[Any], sided: bool) -> dict[str, Any]:
+    """Templates by role, or by layer, as `Setting` takes them."""
+    of = {role(module, sided): None for module in layers}
+    text = [module for module in layers if role(module, sided) not in ROLES]
+    if isinstance(given, Mapping) and (set(given) & {*of, *ROLES} or all(str(x).endswith("_attention") for x in given)):
+        known = [one for one in of if sided or one != "cross"]
+        if unknown := sorted(set(given) - set(known)):
             raise ConfigError(
-                f"template names {', '.join(map(repr, sorted(unknown)))}; this model has layers of "
-                f"{', '.join(map(repr, roles))}"
+                f"template names {', '.join(map(repr, unknown))}; this model has layers of "
+                f"{', '.join(map(repr, known))}"
             )
-        return tuple((name, _checked(one)) for name, one in given.items() if one is not None), None
+        return {"templates": tuple((name, _checked(one)) for name, one in given.items() if one is not None)}
     if isinstance(given, Sequence) and not isinstance(given, str):
-        count = 1 + max(getattr(module, "layer_idx", None) or 0 for module in layers)
-        if len(given) != count:
-            raise ConfigError(f"template has {len(given)} entries, and the model {count} layers; give one for each")
-        if any(getattr(module, "layer_idx", None) is None for module in layers if role(module, sided) not in ROLES):
+        if any(getattr(module, "layer_idx", None) is None for module in text):
             raise ConfigError("the model's layers have no numbers; give one template, or one for each layer type")
-        return (), tuple(None if one is None else _checked(one) for one in given)
+        if len(given) != (count := 1 + max(module.layer_idx for module in text)):
+            raise ConfigError(f"template has {len(given)} entries, and the model {count} layers; give one for each")
+        return {"layers": tuple(None if one is None else _checked(one) for one in given)}
     one = _checked(given)
-    return tuple((name, one) for name in self_attention), None
-
-
-def _names_roles(given: Mapping[str, Any], roles: list[str]) -> bool:
-    """Whether a mapping is one of layers: it has the name of one, or names that no saved mask has."""
-    known = {*roles, *ROLES}
-    return bool(known & set(given)) or all(str(name).endswith("_attention") for name in given)
+    return {"templates": tuple(dict.fromkeys((role(module, sided), one) for module in text))}
 
 
 def _checked(given: Any) -> Template:
@@ -166,16 +191,17 @@ def _checked(given: Any) -> Template:
 
 def _check_heads(template: Template, module: Any) -> None:
     mask: Mask = bound(template, _TRIED[0] if template.open else 0)
-    heads = module.config.num_attention_heads
     count = dict(zip(mask.axes, mask.shape, strict=True)).get("head", 1)
-    if count not in (1, heads):
-        raise ConfigError(f"{mask!r} has {count} heads, and the layers of the model {heads}")
+    if count > 1 and count != module.config.num_attention_heads:
+        raise ConfigError(
+            f"{mask!r} has {count} heads, and the layers of the model {module.config.num_attention_heads}"
+        )
 
 
 # -- in the configs ---------------------------------------------------------------------------------------------------
 
 
-def _save(model: Any, layers: Iterator[Any] | Any, setting: Setting) -> None:
+def _save(model: Any, layers: list[Any], setting: Setting) -> None:
     """Write a setting into the configs that layers read, and into those that are saved."""
     text = model.config.get_text_config()
     for config in {id(one): one for one in (text, *(module.config for module in layers))}.values():

@@ -200,9 +200,7 @@ class Oracle:
     def set(self, formula, own="combine", kinds=("causal", "bidirectional"), position=None):
         self.formula, self.own, self.kinds, self.position = formula, own, kinds, position
 
-    def mask(
-        self, batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, attention_mask, dtype, **more
-    ):
+    def mask(self, batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, attention_mask, dtype, **more):
         own = theirs.sdpa_mask(
             batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, attention_mask,
             allow_is_causal_skip=False, use_vmap=more["use_vmap"],

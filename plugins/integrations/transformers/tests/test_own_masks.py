@@ -59,7 +59,9 @@ def test_a_training_step_has_the_models_own_gradients(name, model_of, inputs_of,
         grads.append({key: x.grad for key, x in model.named_parameters() if x.grad is not None})
     assert grads[0].keys() == grads[1].keys()
     for key, grad in grads[0].items():
-        torch.testing.assert_close(grad, grads[1][key], atol=1e-5, rtol=1e-3, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(
+            grad, grads[1][key], atol=1e-5, rtol=1e-3, msg=lambda text, key=key: f"{key}: {text}"
+        )
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static", "none", "keeps all"])
@@ -76,9 +78,15 @@ def test_generation_is_the_models_own(name, cache, model_of, inputs_of, padded):
         more = dict(past_key_values=hf.DynamicCache()) if cache == "keeps all" else options[cache]
         found.append(
             model_of(name, how).generate(
-                **inputs, **more, attention_mask=padded("left", 12), max_new_tokens=10, do_sample=False,
-                eos_token_id=None, return_dict_in_generate=True, output_logits=True,
-            )  # fmt: skip
+                **inputs,
+                **more,
+                attention_mask=padded("left", 12),
+                max_new_tokens=10,
+                do_sample=False,
+                eos_token_id=None,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
         )
     assert torch.equal(found[0].sequences, found[1].sequences)
     close(torch.stack(found[0].logits), torch.stack(found[1].logits))
