@@ -25,6 +25,9 @@ _PLAIN = {"module", "query", "key", "value", "attention_mask", "scaling", "dropo
 """Parameters of an attention function that `attend` knows, or that the mask holds already."""
 _MORE = ("softcap", "s_aux", "sinks", "position_bias")
 """What `attend` cannot express, and models' own eager functions can."""
+_FEW = 4096
+"""Up to so many keys, to look for the best way of a single query, at every step of a generation, costs more than it
+saves."""
 _BLOCKED = -1e4
 """An additive mask blocks with this or less."""
 
@@ -116,6 +119,8 @@ def attention(
         bias = None if found is None else asked.once((what, query.dtype), lambda: _bias(found, query))
         return eager(module, query, key, value, bias, scaling=scaling, dropout=dropout, **kwargs)
     kernel = None if setting is None else setting.kernel
+    if kernel is None and query.shape[2] == 1 and key.shape[2] <= _FEW:
+        kernel = "dense"
     out = attend(query, key, value, found, scale=scaling, dropout_p=dropout, enable_gqa=True, kernel=kernel)
     return out.transpose(1, 2).contiguous(), None
 
