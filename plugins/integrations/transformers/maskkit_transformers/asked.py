@@ -142,10 +142,7 @@ def _nothing(window: Window) -> Mask:
 
 def _positions(request: Request) -> Any:
     """Of all tokens in their texts, negative in none: (batch or 1, tokens)."""
-    texts = request.texts
-    if texts is None:
-        return np.arange(request.window.tokens)[None]
-    return np.where(texts.text >= 0, texts.position, -1)
+    return np.arange(request.window.tokens)[None] if request.texts is None else request.texts.places
 
 
 def _laid(template: Template, texts: Texts | None, window: Window) -> Mask:

@@ -77,7 +77,7 @@ def mask(
     decoder = before[1] if crossing and before[0] is config else None
     request = Request(mask_function, window, real, use_vmap, decoder)
     if not crossing:
-        _last.asked = config, request
+        _last.asked = config, Request(mask_function, window, real)  # without what is found of it, which may be large
     return AskedMask(request, device)
 
 

@@ -178,9 +178,9 @@ def _packed(window: Window, packed_sequence_mask: Any, mask_function: Any, posit
         return base and apart
     if "batch" in base.axes:
         raise _Unknown
-    if base.period == 1 and texts.whole:
+    if base.period == 1 and texts.whole:  # distance alone counts, wherever a text begins
         return both(apart, _recognised(mask_function, window))
-    return texts.lay(base, window.rows, window.columns)
+    return both(apart, texts.lay(base, window.rows, window.columns))
 
 
 _KNOWN: dict[Any, Callable[..., Pattern]] = {

@@ -65,7 +65,10 @@ def use_mask(model: Any, template: Any, *, own: str = "combine", kernel: str | N
 def _layers(model: Any) -> dict[str, Any]:
     """The attention modules over which a template may lie, by name: those of the model's text."""
     if not isinstance(model, PreTrainedModel):
-        raise ConfigError(f"model must be a PreTrainedModel of transformers, got {type(model).__name__}")
+        raise ConfigError(
+            f"model must be a PreTrainedModel of transformers, got {type(model).__name__}; of a wrapper give the model "
+            "inside"
+        )
     text = type(model.config.get_text_config())
     stateful = next((one for one in model.modules() if getattr(one, "_is_stateful", False)), None)
     if stateful is not None:
@@ -131,7 +134,8 @@ def _check_layer(name: str, module: Any) -> None:
         raise ConfigError(
             f"the model has layers of {', '.join(map(repr, sorted(others)))}, where more than a mask says who sees whom"
         )
-    if len(types) > 1 and getattr(module, "layer_idx", None) is None:
+    layer = getattr(module, "layer_idx", None)
+    if len(types) > 1 and not (layer is not None and layer < len(module.config.layer_types)):
         raise ConfigError(f"{what} does not say which of {', '.join(sorted(types))} it is")
 
 
