@@ -16,6 +16,7 @@ from maskkit_transformers.setting import bound
 from maskkit_transformers.texts import Texts
 
 _KEPT = {torch.ops.aten.detach.default, torch.ops.aten.alias.default, torch.ops.aten.clone.default}
+_ADDED = {torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor}
 
 
 @frozen(eq=False, slots=False)
@@ -106,7 +107,7 @@ class Request:
         queries = _positions(decoder)[:, decoder.window.rows]
         keys = _positions(self)[:, window.columns]
         counts = (max(0, int(one.max(initial=0))) + 1 for one in (queries, keys))
-        return bound(template, *counts).at(query=queries, key=keys)  # type: ignore[attr-defined, no-any-return]
+        return bound(template, *counts).at(query=queries, key=keys)
 
     def _check(self, template: Template, own: str, role: str) -> None:
         """Whether a template can be laid over this, and the cache still has what it lets queries see."""
@@ -158,7 +159,7 @@ def _laid(template: Template, texts: Texts | None, window: Window) -> Mask:
 class AskedMask(torch.Tensor):
     """A request that models pass on as they do their boolean masks (batch, 1, query, key).
 
-    What computes with it gets the booleans of the model's own mask.
+    What computes with it gets the model's own mask: what adds it to numbers as eager attention adds it, else booleans.
     """
 
     request: Request
@@ -175,22 +176,31 @@ class AskedMask(torch.Tensor):
         """Nothing is left to do."""
 
     def booleans(self) -> torch.Tensor:
-        """Those of the model's own mask."""
+        """True where the model's own mask allows."""
         mask = self.request.mask(None, "combine", "")
         if mask is None:
             return torch.ones(self.shape, dtype=torch.bool, device=self.device)
         found: torch.Tensor = mask.allowed("torch", "bool", self.device, form="heads")
         return found.expand(self.shape)
 
+    def numbers(self, dtype: torch.dtype) -> torch.Tensor:
+        """0 where it allows, the dtype's lowest number where it blocks."""
+        return torch.zeros(self.shape, dtype=dtype, device=self.device).masked_fill(
+            ~self.booleans(), torch.finfo(dtype).min
+        )
+
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Moved and copied it is what it was; all else sees booleans."""
+        """Moved and copied it is what it was; all else gets numbers or booleans."""
         kwargs = kwargs or {}
         moved = func is torch.ops.aten._to_copy.default and kwargs.get("dtype") in (None, torch.bool)
         if moved or func in _KEPT:
             return AskedMask(args[0].request, kwargs.get("device") or args[0].device)
-        args, kwargs = torch.utils._pytree.tree_map_only(AskedMask, AskedMask.booleans, (args, kwargs))
+        dtype = next((x.dtype for x in args if func in _ADDED and torch.is_tensor(x) and x.is_floating_point()), None)
+        args, kwargs = torch.utils._pytree.tree_map_only(
+            AskedMask, lambda mask: mask.booleans() if dtype is None else mask.numbers(dtype), (args, kwargs)
+        )
         return func(*args, **kwargs)
 
-    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+    def __repr__(self, **_: Any) -> str:
         return f"AskedMask{tuple(self.shape)}"

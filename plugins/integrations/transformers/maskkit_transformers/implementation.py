@@ -46,7 +46,7 @@ _last = threading.local()
 
 
 # A compiled model takes both functions as they are: Torch would trace the work of NumPy, operation by operation.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch.compiler.disable
 def mask(
     batch_size: int,
     q_length: int,
@@ -84,7 +84,7 @@ def mask(
 # -- attention --------------------------------------------------------------------------------------------------------
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch.compiler.disable
 def attention(
     module: Any,
     query: torch.Tensor,
@@ -101,6 +101,8 @@ def attention(
     Returns:
         (B, Q, H, D), and the attention weights where the model's own eager function computes them, else None.
     """
+    if kwargs.get("cache") is not None:
+        raise ConfigError("paged caches of continuous batching are not attended to; use generate()")
     setting = Setting.of(getattr(module, "config", None))
     template = None if setting is None else setting.template(module)
     eager = _eager(module, kwargs)
@@ -135,17 +137,21 @@ def _asked(module: Any, query: Any, key: Any, given: Any, is_causal: bool | None
         causal = queries > 1 and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
         function = theirs.causal_mask_function if causal else theirs.bidirectional_mask_function
         return Request(function, window, placed=queries == key.shape[2])
+    if given.dtype == torch.bool and not _own_eager(type(module))[2]:
+        raise ConfigError(
+            f"{type(module).__name__} has an eager attention alone, which adds its mask to scores, and the one that it "
+            "has got is of booleans; give 0 where allowed and torch.finfo(dtype).min where blocked"
+        )
     if given.dtype != torch.bool:
         blocked = given <= _BLOCKED
         if not bool((blocked | (given == 0)).all()):
             return None
         given = ~blocked
-    positions = kwargs.get("position_ids")
-    texts = None
+    given = given.expand(*given.shape[:2], queries, key.shape[2])
+    positions, texts = kwargs.get("position_ids"), None
     if positions is not None and positions.ndim == 2 and positions.shape[1] == queries == key.shape[2]:
-        found = theirs.find_packed_sequence_indices(positions)
         places = np.broadcast_to(fetched(positions), (batch, queries))
-        texts = Texts(places * 0 if found is None else np.broadcast_to(fetched(found), places.shape), places)
+        texts = Texts(np.zeros_like(places), places)
     mask = from_array(fetched(given), true="allowed")
     return Request(mask, window, given_texts=texts, placed=queries == key.shape[2])
 

@@ -121,7 +121,7 @@ class Texts:
         That texts of a row do not see each other, nor padding, other masks must say.
         """
         if not self.whole:
-            return base.at(query=self.places[:, rows], key=self.places[:, columns])  # type: ignore[attr-defined, no-any-return]
+            return base.at(query=self.places[:, rows], key=self.places[:, columns])
         start = np.arange(self.text.shape[1]) - self.position - columns.start
         keys = columns.stop - columns.start
         return InTexts(base=base, position=self.places[:, rows], start=start[:, rows], keys=keys)

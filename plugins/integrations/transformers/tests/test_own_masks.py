@@ -147,6 +147,32 @@ def test_a_bias_of_four_axes_is_added(model_of, inputs_of):
 
 
 @torch.no_grad()
+def test_a_mask_that_is_the_same_for_all_queries_may_have_one(model_of, inputs_of, padded):
+    ids, real = inputs_of("llama")["input_ids"], padded("right")[:, None, None].bool()
+    ours = model_of("llama", "maskkit")(ids, attention_mask=real).logits
+    close(ours, model_of("llama", "sdpa")(ids, attention_mask=real).logits)
+
+
+@torch.no_grad()
+def test_booleans_for_a_model_that_adds_its_mask_are_refused(model_of, inputs_of):
+    ids = inputs_of("gemma2")["input_ids"]
+    with pytest.raises(maskkit.ConfigError, match="which adds its mask to scores"):
+        model_of("gemma2", "maskkit")(ids, attention_mask=torch.ones(2, 1, 20, 20, dtype=torch.bool))
+
+
+def test_code_that_adds_a_mask_gets_numbers_and_other_code_booleans():
+    config = hf.LlamaConfig(hidden_size=8, num_attention_heads=1)
+    made = {}
+    for how in ("maskkit", "eager", "sdpa"):
+        config._attn_implementation = how
+        made[how] = theirs.create_causal_mask(config, torch.zeros(2, 5, 8), torch.tensor([[0, 1, 1, 1, 1]] * 2), None)
+    scores = torch.randn(2, 3, 5, 5)
+    assert torch.equal(scores + made["maskkit"], scores + made["eager"])
+    assert torch.equal(scores.masked_fill(~made["maskkit"], -1), scores.masked_fill(~made["sdpa"], -1))
+    assert torch.equal(made["maskkit"][:, :, :3, :3], made["sdpa"][:, :, :3, :3])
+
+
+@torch.no_grad()
 def test_attention_weights_are_given_where_they_are_asked_for(model_of, inputs_of):
     ours, own = (model_of("gpt2", how)(**inputs_of("gpt2"), output_attentions=True) for how in ("maskkit", "eager"))
     for a, b in zip(ours.attentions, own.attentions, strict=True):
@@ -165,14 +191,13 @@ def test_gradient_checkpointing_changes_nothing(model_of, inputs_of, padded):
     close(*found)
 
 
-@pytest.mark.parametrize("name", ["mistral"])
 @torch.no_grad()
-def test_a_compiled_model_gives_the_same(name, model_of, inputs_of, padded):
+def test_a_compiled_model_gives_the_same(model_of, inputs_of, padded):
     torch._dynamo.reset()
-    model = model_of(name, "maskkit")
+    model = maskkit_transformers.use_mask(model_of("mistral"), "sink(window_size=3)")
     compiled = torch.compile(model, backend="eager")
     for side in ("none", "left"):
-        inputs = dict(inputs_of(name), attention_mask=padded(side))
+        inputs = dict(inputs_of("mistral"), attention_mask=padded(side))
         close(compiled(**inputs).logits, model(**inputs).logits)
 
 

@@ -224,14 +224,17 @@ def test_a_cache_that_has_dropped_keys_which_the_mask_allows_is_refused(static, 
 # -- masks that the caller gives --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("position", [range(20), [*range(12), *range(4, 12)]], ids=["row", "tree"])
 @torch.no_grad()
-def test_a_mask_of_four_axes_is_combined_with_the_template(model_of, inputs_of):
+def test_a_mask_of_four_axes_is_combined_with_the_template(position, model_of, inputs_of):
+    """At the positions that are given: of a tree, two branches have the same."""
     given = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0)) < 0.7
     given |= torch.eye(20, dtype=torch.bool)
-    ids, index = inputs_of("llama")["input_ids"], torch.arange(20)
-    both = given & sink(index[:, None], index)
-    ours = use_mask(model_of("llama"), SINK)(ids, attention_mask=given).logits
-    close(ours, model_of("llama")(ids, attention_mask=torch.where(both, 0.0, torch.finfo(torch.float32).min)).logits)
+    ids, place = inputs_of("llama")["input_ids"], torch.tensor(position)
+    both = given & sink(place[:, None], place)
+    ours = use_mask(model_of("llama"), SINK)(ids, attention_mask=given, position_ids=place[None]).logits
+    written = torch.where(both, 0.0, torch.finfo(torch.float32).min)
+    close(ours, model_of("llama")(ids, attention_mask=written, position_ids=place[None]).logits)
 
 
 @torch.no_grad()
