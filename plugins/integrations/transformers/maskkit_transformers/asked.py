@@ -11,7 +11,7 @@ import torch
 from attrs import evolve, field, frozen
 from maskkit_mask_key_padding import KeyPadding
 from maskkit import ConfigError, Mask, Template
-from maskkit_transformers.requested import Pattern, Window, both, packing, pattern, visible
+from maskkit_transformers.requested import Extent, Pattern, both, packing, pattern, visible
 from maskkit_transformers.setting import bound
 from maskkit_transformers.texts import Texts
 
@@ -25,7 +25,7 @@ class Request:
 
     Attributes:
         function: the mask function of transformers, or the mask that the caller has given of these queries and keys.
-        window: the queries and keys.
+        extent: the queries and keys.
         real: booleans (batch, tokens), which are tokens and no padding; None where all are.
         use_vmap: whether the function takes single indices alone.
         decoder: for cross-attention, what the decoder has asked for its own; None where that is not known.
@@ -35,7 +35,7 @@ class Request:
     """
 
     function: Callable[..., Any] | Mask
-    window: Window
+    extent: Extent
     real: Any = None
     use_vmap: bool = False
     decoder: Request | None = None
@@ -51,12 +51,11 @@ class Request:
 
     @cached_property
     def texts(self) -> Texts | None:
-        """Where the tokens stand in their texts; None where each row is one text, from its first token on."""
-        packed = None if isinstance(self.function, Mask) else packing(self.function, self.window)
+        """Where the tokens stand in their texts; None where each row is one text, from its first token to its last."""
+        packed = None if isinstance(self.function, Mask) else packing(self.function, self.extent)
         if packed is not None or self.given_texts is not None or self.real is None:
             return packed or self.given_texts
-        behind = np.arange(self.real.shape[1]) < self.real.sum(1)[:, None]
-        return None if (behind == self.real).all() else Texts.of_padding(self.real)
+        return Texts.of_padding(self.real)
 
     def mask(self, template: Template | None, own: str, role: str) -> Mask | None:
         """What a layer attends under; None where all is allowed.
@@ -66,46 +65,46 @@ class Request:
         """
         if template is not None:
             self._check(template, own, role)
-        found = self._over(self.window, template, own, role)
+        found = self._over(self.extent, template, own, role)
         if found is True:
             return None
-        return _nothing(self.window) if found is False else found
+        return _nothing(self.extent) if found is False else found
 
-    def _over(self, window: Window, template: Template | None, own: str, role: str) -> Pattern:
-        seen: Pattern = True if self.real is None else visible(self.real, window)
+    def _over(self, extent: Extent, template: Template | None, own: str, role: str) -> Pattern:
+        seen: Pattern = True if self.real is None else visible(self.real, extent)
         if template is None:
-            return both(seen, self._own(window))
+            return both(seen, self._own(extent))
         if own == "combine":
-            seen = both(seen, self._own(window))
+            seen = both(seen, self._own(extent))
         else:
-            seen = both(seen, self._kept(window, role))
+            seen = both(seen, self._kept(extent, role))
         if seen is False:
             return False
-        return both(seen, self._across(template, window) if role == "cross" else _laid(template, self.texts, window))
+        return both(seen, self._across(template, extent) if role == "cross" else _laid(template, self.texts, extent))
 
-    def _own(self, window: Window) -> Pattern:
+    def _own(self, extent: Extent) -> Pattern:
         """The model's own mask, but for padding."""
-        return self.function if isinstance(self.function, Mask) else pattern(self.function, window, self.use_vmap)
+        return self.function if isinstance(self.function, Mask) else pattern(self.function, extent, self.use_vmap)
 
-    def _kept(self, window: Window, role: str) -> Pattern:
+    def _kept(self, extent: Extent, role: str) -> Pattern:
         """What stays of it beside padding, where a template replaces it: texts apart, places not written yet hidden."""
         texts = self.texts
-        seen = texts.apart(window.rows, window.columns) if texts is not None and texts.several else True
-        if role == "cross" or window.columns.stop <= window.rows.stop:
+        seen = texts.apart(extent.rows, extent.columns) if texts is not None and texts.several else True
+        if role == "cross" or extent.columns.stop <= extent.rows.stop:
             return seen
-        written = np.arange(window.columns.start, window.columns.stop) < window.rows.stop
-        return both(seen, KeyPadding(valid=written[None], q_len=size(window.rows)))
+        written = np.arange(extent.columns.start, extent.columns.stop) < extent.rows.stop
+        return both(seen, KeyPadding(valid=written[None], q_len=size(extent.rows)))
 
-    def _across(self, template: Template, window: Window) -> Mask:
+    def _across(self, template: Template, extent: Extent) -> Mask:
         """A template of the decoder's text by the encoder's."""
         decoder = self.decoder
-        if decoder is None or size(decoder.window.rows) != size(window.rows):
+        if decoder is None or size(decoder.extent.rows) != size(extent.rows):
             raise ConfigError(
                 "a template for cross-attention needs to know where the queries stand in their text, and the model "
                 "does not say so here; give the decoder no attention mask of four axes"
             )
-        queries = _positions(decoder)[:, decoder.window.rows]
-        keys = _positions(self)[:, window.columns]
+        queries = _positions(decoder)[:, decoder.extent.rows]
+        keys = _positions(self)[:, extent.columns]
         counts = (max(0, int(one.max(initial=0))) + 1 for one in (queries, keys))
         return bound(template, *counts).at(query=queries, key=keys)
 
@@ -118,12 +117,12 @@ class Request:
             )
         if not self.placed and role != "cross":
             raise ConfigError(
-                f"{size(self.window.rows)} queries and {size(self.window.columns)} keys, and the attention mask that "
+                f"{size(self.extent.rows)} queries and {size(self.extent.columns)} keys, and the attention mask that "
                 "was given does not say where its queries and keys stand in the text; give one of two axes"
             )
-        dropped = self.window.columns.start
+        dropped = self.extent.columns.start
         if dropped > 0:
-            before = evolve(self.window, columns=slice(0, dropped))
+            before = evolve(self.extent, columns=slice(0, dropped))
             lost = self._over(before, template, own, role)
             if lost is True or (isinstance(lost, Mask) and lost.stats().allowed):
                 raise ConfigError(
@@ -137,23 +136,26 @@ def size(one: slice) -> int:
     return int(one.stop - one.start)
 
 
-def _nothing(window: Window) -> Mask:
-    return KeyPadding(lengths=[0], seq_len=size(window.columns), q_len=size(window.rows))
+def _nothing(extent: Extent) -> Mask:
+    return KeyPadding(lengths=[0], seq_len=size(extent.columns), q_len=size(extent.rows))
 
 
 def _positions(request: Request) -> Any:
     """Of all tokens in their texts, negative in none: (batch or 1, tokens)."""
-    return np.arange(request.window.tokens)[None] if request.texts is None else request.texts.places
+    return np.arange(request.extent.tokens)[None] if request.texts is None else request.texts.places
 
 
-def _laid(template: Template, texts: Texts | None, window: Window) -> Mask:
-    """A template in the texts of a window; that those of a row are apart, and padding hidden, others see to."""
+def _laid(template: Template, texts: Texts | None, extent: Extent) -> Mask:
+    """A template in the texts of an extent; that those of a row are apart, and padding hidden, others see to."""
+    written = extent.rows.stop
+    if texts is None and written < extent.columns.stop:  # of a cache, not to its end
+        texts = Texts.of_padding(np.arange(extent.tokens)[None] < written)
     if texts is None:
-        return window.cut(bound(template, window.tokens))
+        return extent.cut(bound(template, extent.tokens))
     base = bound(template, texts.length)
     if base.period == 1 and texts.whole and template.open:  # distance alone counts, wherever a text begins
-        return window.cut(template.bind(window.tokens))
-    return texts.lay(base, window.rows, window.columns)
+        return extent.cut(template.bind(extent.tokens))
+    return texts.lay(base, extent.rows, extent.columns)
 
 
 class AskedMask(torch.Tensor):
@@ -166,8 +168,8 @@ class AskedMask(torch.Tensor):
 
     @staticmethod
     def __new__(cls, request: Request, device: Any) -> AskedMask:
-        window = request.window
-        shape = window.batch, 1, size(window.rows), size(window.columns)
+        extent = request.extent
+        shape = extent.batch, 1, size(extent.rows), size(extent.columns)
         made: AskedMask = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.bool, device=device)
         made.request = request
         return made

@@ -17,7 +17,7 @@ from transformers.utils.output_capturing import _active_collector
 from maskkit import ConfigError, Mask, attend, from_array
 from maskkit.arrays import fetched
 from maskkit_transformers.asked import AskedMask, Request
-from maskkit_transformers.requested import Window
+from maskkit_transformers.requested import Extent
 from maskkit_transformers.setting import NAME, Setting, add_to_configs, role
 from maskkit_transformers.texts import Texts
 
@@ -66,18 +66,18 @@ def mask(
     """
     q_offset, kv_offset = int(q_offset), int(kv_offset)
     rows, columns = slice(q_offset, q_offset + q_length), slice(kv_offset, kv_offset + kv_length)
-    window = Window(batch_size, rows, columns, device)
+    extent = Extent(batch_size, rows, columns, device)
     real = None
     if attention_mask is not None:
-        real = fetched(attention_mask).astype(np.bool_)[:, : window.tokens]
-        real = np.pad(real, ((0, 0), (0, window.tokens - real.shape[1])))
+        real = fetched(attention_mask).astype(np.bool_)[:, : extent.tokens]
+        real = np.pad(real, ((0, 0), (0, extent.tokens - real.shape[1])))
         real = None if real.all() else real
     crossing = mask_function is theirs.bidirectional_mask_function
     before = _last.__dict__.pop("asked", (None, None))
     decoder = before[1] if crossing and before[0] is config else None
-    request = Request(mask_function, window, real, use_vmap, decoder)
+    request = Request(mask_function, extent, real, use_vmap, decoder)
     if not crossing:
-        _last.asked = config, Request(mask_function, window, real)  # without what is found of it, which may be large
+        _last.asked = config, Request(mask_function, extent, real)  # without what is found of it, which may be large
     return AskedMask(request, device)
 
 
@@ -132,15 +132,16 @@ def _asked(module: Any, query: Any, key: Any, given: Any, is_causal: bool | None
     if isinstance(given, AskedMask):
         return given.request
     batch, _, queries, _ = query.shape
-    window = Window(batch, slice(0, queries), slice(0, key.shape[2]), query.device)
+    extent = Extent(batch, slice(0, queries), slice(0, key.shape[2]), query.device)
     if given is None:  # as scaled_dot_product_attention is called then
         causal = queries > 1 and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
         function = theirs.causal_mask_function if causal else theirs.bidirectional_mask_function
-        return Request(function, window, placed=queries == key.shape[2])
+        return Request(function, extent, placed=queries == key.shape[2])
     if given.dtype == torch.bool and not _own_eager(type(module))[2]:
         raise ConfigError(
-            f"{type(module).__name__} has an eager attention alone, which adds its mask to scores, and the one that it "
-            "has got is of booleans; give 0 where allowed and torch.finfo(dtype).min where blocked"
+            f"the mask of {type(module).__name__}, which adds it to scores, has come as booleans: give 0 where allowed "
+            "and torch.finfo(dtype).min where blocked; where the model itself has made them of it, take another "
+            "attn_implementation"
         )
     if given.dtype != torch.bool:
         blocked = given <= _BLOCKED
@@ -153,7 +154,7 @@ def _asked(module: Any, query: Any, key: Any, given: Any, is_causal: bool | None
         places = np.broadcast_to(fetched(positions), (batch, queries))
         texts = Texts(np.zeros_like(places), places)
     mask = from_array(fetched(given), true="allowed")
-    return Request(mask, window, given_texts=texts, placed=queries == key.shape[2])
+    return Request(mask, extent, given_texts=texts, placed=queries == key.shape[2])
 
 
 def _bias(mask: Mask, query: torch.Tensor) -> torch.Tensor:

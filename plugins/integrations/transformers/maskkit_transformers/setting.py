@@ -120,7 +120,7 @@ class _Saved:
 
     def __set__(self, config: Any, value: Mapping[str, Any]) -> None:
         config.__dict__[NAME] = value
-        config.__dict__["attn_implementation"] = value["attn_implementation"]
+        config.__dict__["attn_implementation"] = value.get("attn_implementation", NAME)
 
     def __delete__(self, config: Any) -> None:
         for name in (NAME, "attn_implementation"):

@@ -167,6 +167,10 @@ def test_a_mask_of_its_own_length_serves_texts_up_to_it(model_of, inputs_of):
     ids = inputs_of("llama")["input_ids"]
     fixed, open_ = (use_mask(model_of("llama"), text) for text in (maskkit.parse(SINK, seq_len=24), SINK))
     close(fixed(ids).logits, open_(ids).logits)
+    room = hf.StaticCache(fixed.config, max_cache_len=32)
+    close(fixed(ids, past_key_values=room).logits, open_(ids).logits)
+    behind = torch.nn.functional.pad(torch.ones_like(ids), (0, 20))
+    close(fixed(ids.repeat(1, 2), attention_mask=behind).logits[:, :20], open_(ids).logits)
     with pytest.raises(maskkit.ConfigError, match="is for 24 queries and 24 keys, and the text has 40 and 40"):
         fixed(ids.repeat(1, 2))
 
