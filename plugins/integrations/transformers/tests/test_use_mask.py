@@ -64,6 +64,18 @@ def test_each_packed_text_is_under_the_template_alone(name, own, template, model
     close(model(ids, position_ids=position, use_cache=False).logits, torch.cat(alone, 1))
 
 
+@pytest.mark.parametrize("name", ["llama", "mistral", "gemma3", "llama4", "bert", "bart", "llava", "gemma3_images"])
+@torch.no_grad()
+def test_masks_stay_intervals(name, model_of, inputs_of, padded):
+    """The kernel whose cost follows their area takes them: padded, packed, and with blocks of images."""
+    calls = [dict(inputs_of(name), attention_mask=padded("left"))]
+    if name in ("llama", "mistral", "gemma3", "llama4"):
+        packed = torch.cat([torch.arange(9), torch.arange(11)]).expand(2, -1)
+        calls.append(dict(inputs_of(name), position_ids=packed, use_cache=False))
+    for inputs in calls:
+        close(*(use_mask(model_of(name), SINK, kernel=kernel)(**inputs).logits for kernel in ("area", "dense")))
+
+
 @torch.no_grad()
 def test_padding_between_tokens_is_no_distance(model_of, inputs_of, oracle):
     oracle.set(sink)
