@@ -55,6 +55,8 @@ def use_mask(model: Any, template: Any, *, own: str = "combine", kernel: str | N
         if (mask := setting.template(module)) is not None:
             _check_heads(mask, module)
     model.set_attn_implementation(NAME)
+    if unset := [name for name, module in layers.items() if module.config._attn_implementation != NAME]:
+        raise ConfigError(f"{type(model).__name__} does not let the attention of {unset[0]} be set")
     _save(model, list(layers.values()), setting)
     return model
 

@@ -29,7 +29,7 @@ VISION = dict(
     hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4
 )
 WINDOWS = dict(head_dim=8, sliding_window=7)
-GEMMA3 = dict(TEXT, **WINDOWS, query_pre_attn_scalar=8, layer_types=["sliding_attention", "full_attention"])
+GEMMA3 = dict(TEXT, **WINDOWS, query_pre_attn_scalar=4, layer_types=["sliding_attention", "full_attention"])
 
 
 def _llava():
