@@ -241,7 +241,7 @@ def asked(draw):
     near = draw(st.integers(1, 4))
     if draw(st.booleans()):
         given["or_mask_function"] = draw(st.sampled_from(
-            [theirs.blockwise_overlay(torch.arange(length).expand(batch, -1) // 2), lambda b, h, q, k: k % 3 == 0]
+            [theirs.blockwise_overlay(torch.arange(length + 3).expand(batch, -1) // 2), lambda b, h, q, k: k % 3 == 0]
         ))  # fmt: skip
     if draw(st.booleans()):
         given["and_mask_function"] = draw(st.sampled_from(
