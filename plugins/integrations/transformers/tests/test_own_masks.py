@@ -113,6 +113,13 @@ def test_masks_are_values_made_once_for_all_layers(model_of, inputs_of, attended
 
 
 @torch.no_grad()
+def test_a_kernel_that_is_named_computes_single_queries_too(model_of, inputs_of, attended):
+    model = maskkit_transformers.use_mask(model_of("llama"), "causal", kernel="area")
+    model(inputs_of("llama", 1)["input_ids"])
+    assert {options["kernel"] for _, options in attended} == {"area"}
+
+
+@torch.no_grad()
 def test_weights_are_dropped_in_training_alone(model_of, inputs_of, attended):
     for training in (True, False):
         model_of("gpt2", "maskkit").train(training)(**inputs_of("gpt2"))
