@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, masked_softmax, project, widen
+from maskkit_keras import AttentionLayer, allowed_pairs, masked_softmax, project, widen
 
 from . import AdaptiveMultiHead
 
@@ -80,9 +80,8 @@ class AdaptiveMultiHeadAttention(AttentionLayer):
     def _weigh(self, query, key, allowed):
         """The weights (B, heads, T, S)."""
         scores = widen(ops.einsum("bqhd,bshd->bhqs", query * self.key_dim**-0.5, key))
-        dense = allowed.dense(query.shape[1], key.shape[1])
-        sharpness = ops.stop_gradient(self._sharpness(masked_softmax(scores, dense)))
-        return ops.cast(masked_softmax(scores * sharpness, dense), query.dtype)
+        sharpness = ops.stop_gradient(self._sharpness(masked_softmax(scores, allowed)))
+        return ops.cast(masked_softmax(scores * sharpness, allowed), query.dtype)
 
     def _sharpness(self, weights):
         """What to multiply the scores with, (..., queries, 1): the inverse of the temperature."""
@@ -137,11 +136,11 @@ class AdaptiveMultiHeadAttention(AttentionLayer):
         return ops.reshape(weights, (*(sizes[a] for a in apart), *ops.shape(weights)[1:]))
 
     def _allowed(self, attention_mask, carried, causal, query, queries, keys):
-        """The masks, for every place of the axes that go along with the batch."""
+        """Booleans, for every place of the axes that go along with the batch, or None for all."""
         sizes = dict(batch=query.shape[0], heads=self.num_heads, queries=queries, keys=keys)
         allowed = allowed_pairs(attention_mask, carried[0], causal, **sizes)
-        allowed = allowed & allowed_pairs(key_mask=carried[1], **sizes)
+        allowed = (allowed & allowed_pairs(key_mask=carried[1], **sizes)).dense(queries, keys)
         apart, sizes = self._order(query)[0][1:], ops.shape(query)
-        if not apart or allowed.pairs is None or allowed.pairs.shape[0] == 1:
+        if not apart or allowed is None or allowed.shape[0] == 1:
             return allowed
-        return Allowed(ops.repeat(allowed.pairs, math.prod(sizes[a] for a in apart), axis=0), allowed.causal)
+        return ops.repeat(allowed, math.prod(sizes[a] for a in apart), axis=0)

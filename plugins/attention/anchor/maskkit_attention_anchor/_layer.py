@@ -4,7 +4,7 @@ import keras
 from keras import ops
 from maskkit import ConfigError
 from maskkit.validators import is_integer, message
-from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, project
+from maskkit_keras import AttentionLayer, allowed_pairs, project
 
 from . import Anchor
 
@@ -54,9 +54,7 @@ class AnchorAttention(AttentionLayer):
         key, value = kv[:, :, 0], kv[:, :, 1]
         tokens = inputs.shape[1]
         sizes = dict(batch=inputs.shape[0], heads=self.num_heads, queries=tokens, keys=tokens)
-        allowed = allowed_pairs(attention_mask, mask, **sizes)
-        if allowed.pairs is not None:
-            allowed = Allowed(allowed.pairs[..., :anchors])
+        allowed = allowed_pairs(attention_mask, mask, **sizes).cut(keys=slice(anchors))
         context, weights = self.attend(query, key, value, allowed, training=training, weights=return_attention_scores)
         outputs = project(context, self.output_kernel, self.output_bias, inputs=2)
         return (outputs, weights) if return_attention_scores else outputs

@@ -5,11 +5,11 @@ from keras import ops
 from maskkit_keras import (
     AttentionLayer,
     LayerNormalization,
+    MaskValue,
     allowed_pixels,
     boolean,
     is_of_pixels,
     project,
-    scores_mask,
 )
 
 from . import AttentionBlockConfig
@@ -67,30 +67,28 @@ class AttentionBlock(AttentionLayer):
             training: whether dropout acts.
             mask: the mask that Keras carries along, (B, H, W).
         """
-        allowed = self._allowed(inputs, attention_mask, mask)
+        masks = self._masks(inputs, attention_mask, mask)
         if self.normalization_position == "pre":
-            x = inputs + self._attend(self.attention_norm(inputs), allowed, training)
+            x = inputs + self._attend(self.attention_norm(inputs), masks, training)
             return x + self._mlp(self.mlp_norm(x), training)
-        x = self.attention_norm(inputs + self._attend(inputs, allowed, training))
+        x = self.attention_norm(inputs + self._attend(inputs, masks, training))
         return self.mlp_norm(x + self._mlp(x, training))
 
-    def _allowed(self, inputs, attention_mask, mask):
-        """Booleans (B, H * W), or of pairs (B, heads, H * W, H * W), or None for all."""
+    def _masks(self, inputs, attention_mask, mask):
+        """What the layer inside takes: a mask of pairs as it was given, and of pixels booleans (B, H * W)."""
         size = tuple(ops.shape(inputs)[1:3])
         pairs = None
         if attention_mask is not None and self.config.inner != "window":
-            attention_mask = boolean(attention_mask)
+            attention_mask = attention_mask if isinstance(attention_mask, MaskValue) else boolean(attention_mask)
             if not is_of_pixels(attention_mask, size):
-                pairs, attention_mask = scores_mask(attention_mask), None
+                pairs, attention_mask = attention_mask, None
         keep = allowed_pixels(attention_mask, mask, size=size, batch=ops.shape(inputs)[0])
-        if pairs is None or keep is None:
-            return keep if pairs is None else pairs
-        return ops.logical_and(pairs, scores_mask(keep))
+        return {"attention_mask": keep} if pairs is None else {"attention_mask": pairs, "mask": keep}
 
-    def _attend(self, x, allowed, training):
+    def _attend(self, x, masks, training):
         batch, height, width, dim = ops.shape(x)
         tokens = x if self.config.inner == "window" else ops.reshape(x, (batch, height * width, dim))
-        y = self.attention(tokens, attention_mask=allowed, training=training)
+        y = self.attention(tokens, **masks, training=training)
         return self._finish(ops.reshape(y, (batch, height, width, dim)), self.attention_scale, training)
 
     def _mlp(self, x, training):

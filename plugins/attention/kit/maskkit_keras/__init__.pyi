@@ -24,6 +24,7 @@ from .masks import is_of_pixels as is_of_pixels
 from .masks import pixel_mask as pixel_mask
 from .masks import scores_mask as scores_mask
 from .masks import token_mask as token_mask
+from .values import MaskValue as MaskValue
 
 # Attend.
 from .attention import attend as attend

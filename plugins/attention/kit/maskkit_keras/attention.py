@@ -7,7 +7,19 @@ from typing import Any
 
 import keras
 from keras import ops
+import maskkit
+from maskkit.errors import NoKernel
 from maskkit_keras.masks import Allowed
+from maskkit_keras.values import torch_compiles
+
+try:
+    from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+except ImportError:  # another Keras, which then makes the mask's array to find out shapes
+
+    def in_symbolic_scope() -> bool:
+        """Not known."""
+        return False
+
 
 _BLOCKED = -1e30
 """Far below every score, and far from the end of float32, so that differences stay finite."""
@@ -71,27 +83,47 @@ def attend(
         see nothing gets zeros.
     """
     allowed = allowed or Allowed()
+    if allowed.mask is not None and in_symbolic_scope():  # Keras asks for shapes, which no mask changes
+        allowed = allowed._replace(mask=None)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    if weights or dropout or not _fusible(query, value):
+    if weights or dropout or not _fusible(query):
+        return _explicit(query, key, value, allowed, scale, dropout)
+    context = _by_value(query, key, value, allowed, scale)
+    if context is not None:
+        return context, None
+    if keras.backend.backend() == "jax" and query.shape[-1] != value.shape[-1]:  # which JAX' kernel does not take
         return _explicit(query, key, value, allowed, scale, dropout)
     return _fused(query, key, value, allowed, scale), None
 
 
-def _fusible(query: Any, value: Any) -> bool:
-    """TensorFlow has no fused kernel (nor Keras' for it a single key head), and float64 would come back as float32.
+def _fusible(query: Any) -> bool:
+    """TensorFlow has no fused kernel (nor Keras' for it a single key head), and JAX's none of float64.
 
-    JAX's takes values only as wide as the keys, and cannot be compiled for float16 on a CPU.
+    JAX's cannot be compiled for float16 on a CPU.
     """
     backend, dtype = keras.backend.backend(), keras.backend.standardize_dtype(query.dtype)
-    if backend == "tensorflow" or dtype == "float64":
-        return False
-    return backend == "torch" or (query.shape[-1] == value.shape[-1] and not (dtype == "float16" and _jax_on_cpu()))
+    if backend == "jax":
+        return dtype not in ("float64", "float16") or (dtype == "float16" and not _jax_on_cpu())
+    return backend == "torch"
 
 
 def _jax_on_cpu() -> bool:
     import jax
 
     return str(jax.default_backend()) == "cpu"
+
+
+def _by_value(query: Any, key: Any, value: Any, allowed: Allowed, scale: float) -> Any:
+    """`maskkit.attend` under a mask value; None where there is none, or no kernel for it."""
+    mask = None if torch_compiles() else allowed.value(query.shape[1], key.shape[1])
+    if mask is None or not isinstance(query.shape[0], int):  # JAX exports for batches of any size
+        return None
+    query, key, value = (ops.swapaxes(x, 1, 2) for x in (query, key, value))
+    try:
+        context = maskkit.attend(query, key, value, mask, scale=scale, enable_gqa=True)
+    except NoKernel:  # none fits, or none is installed
+        return None
+    return ops.swapaxes(context, 1, 2)
 
 
 def _explicit(
@@ -111,10 +143,9 @@ def _explicit(
 
 def _fused(query: Any, key: Any, value: Any, allowed: Allowed, scale: float) -> Any:
     """Rows that allow nothing go through the kernel as if they allowed everything: finite everywhere, then zero."""
-    if allowed.pairs is None:
+    if allowed.pairs is None and allowed.mask is None:
         return _kernel(query, key, value, None, allowed.causal, scale)
     pairs = allowed.dense(ops.shape(query)[1], ops.shape(key)[1])
-    pairs = pairs[None, None] if len(pairs.shape) == 2 else pairs
     some = ops.any(pairs, axis=-1, keepdims=True)
     context = _kernel(query, key, value, ops.logical_or(pairs, ops.logical_not(some)), False, scale)
     return ops.where(ops.swapaxes(some, 1, 2), context, ops.zeros_like(context))

@@ -13,7 +13,8 @@ from maskkit import KERAS_OPTIONS, Attention, AttentionMask, ConfigError, Mask, 
 from maskkit.validators import message
 from maskkit_keras.attention import attend
 from maskkit_keras.kernels import by_fans, fresh, mean, widen
-from maskkit_keras.masks import array_of, carried_mask
+from maskkit_keras.masks import carried_mask
+from maskkit_keras.values import MaskValue, array_of, through_keras
 
 
 class Dropout(keras.layers.Dropout):  # type: ignore[misc]
@@ -111,22 +112,22 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
     # -- masks ----------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As every Keras layer; mask values become arrays before Keras forgets that they are masks."""
+        """As every Keras layer; mask values are wrapped before Keras makes arrays of them that forget their axes."""
         given = {**dict(zip(self._arguments, args, strict=False)), **kwargs}
-        for name in ("attention_mask", "mask"):
-            if isinstance(given.get(name), Mask):
-                kwargs[name] = self._array_of(given[name], given[self._arguments[0]])
+        for name, arrive in (("attention_mask", through_keras), ("mask", array_of)):
+            if isinstance(mask := MaskValue.unwrap(given.get(name)), Mask):
+                self._check_kind(mask, given[self._arguments[0]])
+                kwargs[name] = arrive(mask)
         kwargs.update(self._carried_masks(given))
         return super().__call__(*args, **kwargs)
 
-    def _array_of(self, mask: Mask, inputs: Any) -> Any:
+    def _check_kind(self, mask: Mask, inputs: Any) -> None:
         tokens = hasattr(inputs, "shape") and len(inputs.shape) == 3
         if tokens and not isinstance(mask, AttentionMask) and not is_of_tokens(mask):
             raise ConfigError(
                 "Parameter 'attention_mask' must be a mask of queries and keys, or of padding, "
                 f"got {mask!r} of shape {mask.shape}"
             )
-        return array_of(mask)
 
     def _carried_masks(self, given: dict[str, Any]) -> dict[str, Any]:
         """The masks that the inputs carry, for arguments that were not given.

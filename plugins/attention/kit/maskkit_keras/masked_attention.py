@@ -11,10 +11,11 @@ from typing import Any
 import keras
 from attrs import field, frozen
 from keras import ops
-from maskkit import Attention, ConfigError, Template, read_section, to_dict
+from maskkit import Attention, AttentionMask, ConfigError, Template, read_section, to_dict
 from maskkit_keras.layer import AttentionLayer
 from maskkit_keras.masks import boolean, is_of_pixels, pixel_mask, scores_mask
 from maskkit_keras.templates import allowed_of_unknown, bind_map
+from maskkit_keras.values import MaskValue
 
 
 def _template(mask: Any) -> Template:
@@ -179,7 +180,9 @@ class MaskedAttention(AttentionLayer):
 
 
 def _both(bound: Any, given: Any, queries: Any, keys: Any) -> Any:
-    """Booleans of what both allow: of keys (batch, keys) if both are, else (batch, heads, queries, keys)."""
+    """What both allow: a mask value if both are, else booleans (batch, keys), or (batch, heads, queries, keys)."""
+    if isinstance(bound, AttentionMask) and isinstance(given, MaskValue):
+        return bound & given.mask
     bound, given = boolean(bound), boolean(given)
     if len(bound.shape) == len(given.shape) == 2:
         return ops.logical_and(bound, given)

@@ -1,13 +1,15 @@
-"""Which keys a query may see, from all the ways in which callers say it, as one boolean array."""
+"""Which keys a query may see, from all the ways in which callers say it: as a mask value, else as one boolean array."""
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
-from maskkit import AttentionMask, ConfigError, Mask, is_of_tokens
+from maskkit import ConfigError, Mask
 from maskkit.arrays import host, is_array
+from maskkit_keras.values import SCORES, MaskValue, Until, array_of, padding_of, through_keras
 
 try:
     from keras.src.backend import get_keras_mask as _get_keras_mask
@@ -16,33 +18,60 @@ except ImportError:  # an older Keras
     _get_keras_mask = _set_keras_mask = None
 
 
-SCORES = ("batch", "head", "query", "key")
-"""The axes of attention scores, in order; every mask of scores has them all, of size 1 where it has none of its own."""
-
-
 class Allowed(NamedTuple):
-    """Which keys each query may see: those of `pairs`, and with `causal` only those up to its own position.
+    """Which keys each query may see: those that all of these allow.
 
     Attributes:
         pairs: booleans that broadcast to (batch, heads, queries, keys), or None for all.
-        causal: kept apart from `pairs`, for fused kernels need no array for it.
+        causal: whether only those up to the query's own position; fused kernels need no array for it.
+        mask: a mask value, or None for all; kernels read less where they know what it blocks.
     """
 
     pairs: Any = None
     causal: bool = False
+    mask: Mask | None = None
 
     def __and__(self, other: Allowed) -> Allowed:
         """Allowed by both."""
         pairs = [p for p in (self.pairs, other.pairs) if p is not None]
-        both = ops.logical_and(*pairs) if len(pairs) == 2 else (pairs or [None])[0]
-        return Allowed(both, self.causal or other.causal)
+        masks = [m for m in (self.mask, other.mask) if m is not None]
+        return Allowed(
+            reduce(ops.logical_and, pairs) if pairs else None,
+            self.causal or other.causal,
+            reduce(Mask.__and__, masks) if masks else None,
+        )
+
+    def cut(self, queries: slice = slice(None), keys: slice = slice(None)) -> Allowed:
+        """The same of some of the queries and keys; not of causal ones, which are counted from the first."""
+        assert not self.causal
+        pairs, mask = (
+            one if one is None else one[..., queries if one.shape[-2] > 1 else slice(None), keys]
+            for one in (self.pairs, self.mask)
+        )
+        return Allowed(pairs, mask=mask)
 
     def dense(self, queries: Any, keys: Any) -> Any:
         """One boolean array that broadcasts to (batch, heads, queries, keys), or None for all."""
-        if not self.causal:
-            return self.pairs
-        causal = causal_mask(queries, keys)
-        return causal if self.pairs is None else ops.logical_and(self.pairs, causal)
+        found = [] if self.pairs is None else [self.pairs]
+        if self.mask is not None:
+            found.append(boolean(self.mask))
+        if self.causal:
+            found.append(causal_mask(queries, keys)[None, None])
+        return reduce(ops.logical_and, found) if found else None
+
+    def value(self, queries: int, keys: int) -> Mask | None:
+        """All of it as one mask value; None if there is none, or beside it an array that only its numbers tell."""
+        mask = self.mask
+        if mask is None or mask.shape[-2:] != (queries, keys):
+            return None
+        if self.causal:
+            mask = mask & Until(q_len=queries, kv_len=keys)
+        if self.pairs is None:
+            return mask
+        padding = padding_of(self.pairs, queries)
+        if padding is None:
+            return None
+        return mask if (padding.lengths == keys).all() else mask & padding.keys(queries)
 
 
 def allowed_pairs(
@@ -62,8 +91,18 @@ def allowed_pairs(
     found = Allowed(None, bool(use_causal_mask))
     for name, mask in (("attention_mask", attention_mask), ("mask", key_mask)):
         if mask is not None:
-            found = found & Allowed(scores_mask(mask, name, **sizes))
+            found = found & _one_source(mask, name, **sizes)
     return found
+
+
+def _one_source(mask: Any, name: str, **sizes: Any) -> Allowed:
+    """A mask value as it is, else booleans."""
+    if isinstance(mask, Mask):
+        mask = through_keras(mask)
+    if not isinstance(mask, MaskValue):
+        return Allowed(scores_mask(mask, name, **sizes))
+    _check_sizes(mask.shape, name, **sizes)
+    return Allowed(mask=mask.mask)
 
 
 def scores_mask(
@@ -98,20 +137,14 @@ def scores_mask(
             f"Parameter '{name}' must have the shape (batch, keys), (batch, queries, keys) or "
             f"(batch, heads, queries, keys), got {tuple(mask.shape)}"
         )
-    mask = _with_all_axes(mask, axes)
-    _check_shared(mask.shape[0], batch, name, "batch {} of the mask against {} samples")
-    _check_shared(mask.shape[1], heads, name, "{} heads of the mask against {}")
-    _check_size(mask, queries, keys, name)
+    mask = mask[tuple(slice(None) if axis in axes else None for axis in SCORES)]
+    _check_sizes(mask.shape, name, batch, heads, queries, keys)
     return mask
-
-
-def _with_all_axes(array: Any, axes: tuple[str, ...]) -> Any:
-    """An array whose axes are some of `SCORES`, in that order, with those that it lacks."""
-    return array[tuple(slice(None) if axis in axes else None for axis in SCORES)]
 
 
 def boolean(mask: Any, name: str = "attention_mask") -> Any:
     """A mask value or an array as booleans of Keras' backend: what is not zero is allowed."""
+    mask = MaskValue.unwrap(mask)
     if isinstance(mask, Mask):
         mask = array_of(mask)
     if not is_array(mask):
@@ -135,23 +168,13 @@ def carry_mask(x: Any, mask: Any) -> Any:
     return x
 
 
-def array_of(mask: Mask) -> Any:
-    """The array of a mask value, whose number of axes says what they are.
-
-    Of queries and keys it has all four axes, (batch, heads, queries, keys), with 1 where the mask has none; of padding
-    (batch, keys); of pixels (batch, height, width).
-    """
-    attention = isinstance(mask, AttentionMask)
-    array = mask.allowed("numpy" if mask.on_host else "keras", form="heads" if attention else None)
-    return array if attention or len(mask.shape) > 2 or is_of_tokens(mask) else array[None]
-
-
 def token_mask(*masks: Any) -> Any:
     """Which tokens the masks of rank 2 keep, as booleans (batch, tokens); None if there is no such mask.
 
     In self-attention these are masks of queries too: a dropped token takes no part in what queries decide together.
     """
-    found = [mask for mask in map(boolean, (m for m in masks if m is not None)) if len(mask.shape) == 2]
+    given = [mask for mask in masks if not (mask is None or isinstance(mask, MaskValue))]
+    found = [mask for mask in map(boolean, given) if len(mask.shape) == 2]
     return ops.logical_and(*found) if len(found) == 2 else (found or [None])[0]
 
 
@@ -227,9 +250,13 @@ def _check_shared(given: Any, size: Any, name: str, text: str) -> None:
         raise ConfigError(f"Parameter '{name}' does not fit: {text.format(given, size)} (1 serves all)")
 
 
-def _check_size(pairs: Any, queries: Any, keys: Any, name: str) -> None:
+def _check_sizes(
+    shape: Any, name: str, batch: Any = None, heads: Any = None, queries: Any = None, keys: Any = None
+) -> None:
     """Broadcasting would hide a mask of the wrong length."""
-    rows, columns = pairs.shape[-2:]
+    samples, own_heads, rows, columns = shape
+    _check_shared(samples, batch, name, "batch {} of the mask against {} samples")
+    _check_shared(own_heads, heads, name, "{} heads of the mask against {}")
     wrong = isinstance(keys, int) and isinstance(columns, int) and columns != keys
     wrong |= isinstance(queries, int) and isinstance(rows, int) and rows not in (1, queries)
     if wrong:

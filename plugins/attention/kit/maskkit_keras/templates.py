@@ -9,7 +9,8 @@ import keras
 from keras import ops
 from maskkit import AttentionMask, ConfigError, Mask, Template
 from maskkit.arrays import maximum
-from maskkit_keras.masks import SCORES, boolean
+from maskkit_keras.masks import boolean
+from maskkit_keras.values import SCORES
 
 _ANY = 2**30
 """Stands for a length that is a tensor, until the tensor takes its place."""

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 from maskkit import ConfigError
 from maskkit.validators import message
-from maskkit_keras import Allowed, AttentionLayer, allowed_pairs, boolean, project
+from maskkit_keras import AttentionLayer, allowed_pairs, boolean, project
 
 from . import SharedWeightsCross, group_sizes
 
@@ -93,9 +93,7 @@ class SharedWeightsCrossAttention(AttentionLayer):
         if not (query.shape[1] and key.shape[1]):  # no softmax over nothing
             shape = (ops.shape(qkv)[0], self.num_heads, query.shape[1], total)
             return ops.zeros_like(query), ops.zeros(shape, query.dtype)
-        if (pairs := allowed.pairs) is not None:
-            allowed = Allowed(pairs[:, :, queries if pairs.shape[2] > 1 else slice(None), keys])
-        context, weights = self.attend(query, key, value, allowed, **options)
+        context, weights = self.attend(query, key, value, allowed.cut(queries, keys), **options)
         if weights is not None:
             weights = ops.pad(weights, ((0, 0), (0, 0), (0, 0), (keys.start, total - keys.stop)))
         return context, weights
