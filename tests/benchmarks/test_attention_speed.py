@@ -4,6 +4,7 @@ Each group holds one job done in several ways, in one run; read the ratios.
 The last groups show how time grows with the length of the sequence.
 """
 
+from functools import partial
 from time import perf_counter
 
 import keras
@@ -105,6 +106,21 @@ def test_against_keras_and_torch(benchmark, kind, run, causal, length):
     by_keras, by_torch, _ = found
     assert by_keras < 1.2
     assert by_torch < 1.3
+
+
+@pytest.mark.parametrize("run", [forward, forward_and_backward], ids=lambda run: run.__name__)
+def test_a_window_is_computed_alone(benchmark, run):
+    """multi_head at 8,192 tokens under a window of 256: `extra_info` has how many times slower its booleans are."""
+    benchmark.group = f"multi_head, window of 256 at 8,192 tokens, {run.__name__}"
+    layer = maskkit.create("multi_head", embed_dim=512, num_heads=HEADS)
+    x = torch.randn(1, 8192, 512, requires_grad=True)
+    mask = maskkit.create("sliding_window", seq_len=8192, window_size=256)
+    booleans = mask.allowed("torch")[None]
+    calls = [partial(layer, attention_mask=given) for given in (mask, booleans)]
+    run(calls[0], x)
+    [found] = ratios(calls, run, x, rounds=3)
+    benchmark.extra_info["times faster than booleans"] = 1 / found
+    benchmark.pedantic(run, args=(calls[0], x), rounds=3)
 
 
 @pytest.mark.parametrize("way", ["capsule_routing", "multi_head"])

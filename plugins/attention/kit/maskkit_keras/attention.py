@@ -103,7 +103,7 @@ def _fusible(query: Any) -> bool:
     """
     backend, dtype = keras.backend.backend(), keras.backend.standardize_dtype(query.dtype)
     if backend == "jax":
-        return dtype not in ("float64", "float16") or (dtype == "float16" and not _jax_on_cpu())
+        return bool(dtype != "float64" and not (dtype == "float16" and _jax_on_cpu()))
     return backend == "torch"
 
 
