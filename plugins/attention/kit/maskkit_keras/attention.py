@@ -104,7 +104,7 @@ def _fusible(query: Any) -> bool:
     backend, dtype = keras.backend.backend(), keras.backend.standardize_dtype(query.dtype)
     if backend == "jax":
         return bool(dtype != "float64" and not (dtype == "float16" and _jax_on_cpu()))
-    return backend == "torch"
+    return bool(backend == "torch")
 
 
 def _jax_on_cpu() -> bool:
