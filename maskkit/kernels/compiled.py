@@ -8,8 +8,8 @@ from uuid import uuid4
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 from maskkit.kernels.attend import autocast, has_kernels, plan_of
-from maskkit.kernels.problem import problem_of
-from maskkit.registry.item import Item, as_constants
+from maskkit.kernels.problem import Problem, problem_of
+from maskkit.registry.item import Item, Kernel, as_constants
 from maskkit.registry.loader import registry
 
 _asked: dict[str, tuple[Any, Any]] = {}
@@ -53,4 +53,61 @@ def _computed(
     with _disable_current_modes():  # a plan is made of real arrays
         problem = problem_of(query, key, value, mask, enable_gqa=gqa, traced=True, **options)
         chosen = plan_of(problem, kernel).kernel
-    return chosen.attend(query, key, value, mask, problem)
+    if chosen.traceable:
+        return chosen.attend(query, key, value, mask, problem)
+    name = f"{problem.remember()} {chosen!r}"
+    _chosen[name] = chosen
+    found = _attend_op(query, key, value, name)
+    return tuple(found) if return_lse else found[0]
+
+
+# -- kernels that cannot be traced: an operator of the graph, which runs them when the graph runs --------------------
+
+_chosen: dict[str, Kernel] = {}
+
+
+def _run(query: Any, key: Any, value: Any, name: str) -> list[torch.Tensor]:
+    problem = Problem.remembered(name.partition(" ")[0])
+    found = _chosen[name].attend(query, key, value, problem.mask, problem)
+    return list(found) if problem.return_lse else [found]
+
+
+@torch.library.custom_op("maskkit::attend", mutates_args=())  # type: ignore[untyped-decorator]
+def _attend_op(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, name: str) -> list[torch.Tensor]:
+    return [x.clone() for x in _run(query, key, value, name)]
+
+
+@_attend_op.register_fake  # type: ignore[untyped-decorator]
+def _(query: Any, key: Any, value: Any, name: str) -> list[torch.Tensor]:
+    out = query.new_empty((*query.shape[:3], value.shape[-1]))
+    wide = torch.promote_types(query.dtype, torch.float32)
+    lse = query.new_empty(query.shape[:3], dtype=wide)
+    return [out, lse] if Problem.remembered(name.partition(" ")[0]).return_lse else [out]
+
+
+@torch.library.custom_op("maskkit::attend_backward", mutates_args=())  # type: ignore[untyped-decorator]
+def _backward_op(
+    grads: list[torch.Tensor], query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, name: str
+) -> list[torch.Tensor]:
+    """The kernel runs again, for its graph of autograd is not there any more; operators are without autograd."""
+    with torch.enable_grad(), torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False):
+        q, k, v = arrays = [x.detach().requires_grad_() for x in (query, key, value)]
+        outs = _run(q, k, v, name)
+        return [x.contiguous() for x in torch.autograd.grad(outs, arrays, grads)]
+
+
+@_backward_op.register_fake  # type: ignore[untyped-decorator]
+def _(grads: Any, query: Any, key: Any, value: Any, name: str) -> list[torch.Tensor]:
+    return [x.new_empty(x.shape) for x in (query, key, value)]
+
+
+def _keep(ctx: Any, inputs: Any, output: Any) -> None:
+    *arrays, ctx.name = inputs
+    ctx.save_for_backward(*arrays)
+
+
+def _differentiate(ctx: Any, grads: list[torch.Tensor]) -> Any:
+    return *_backward_op(grads, *ctx.saved_tensors, ctx.name), None
+
+
+_attend_op.register_autograd(_differentiate, setup_context=_keep)

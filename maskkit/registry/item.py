@@ -200,12 +200,15 @@ class Kernel(Item):
 
     Class attributes:
         library: the array library whose problems `samples` are checked with.
+        traceable: whether `torch.compile` may trace `attend`, which then sees tensors without values; else it runs as
+            one operator of the graph, and once more for the gradients.
     """
 
     kind = "kernel"
     no_picture = "computes attention, and has no picture; maskkit plan EXPR tells when it is chosen"
     samples = ({},)
     library: ClassVar[str] = "torch"
+    traceable: ClassVar[bool] = True
 
     def fits(self, problem: Problem) -> float | NoFit:
         """The seconds that the problem would take (a `Cost` says more), or why it cannot be done here, exactly.

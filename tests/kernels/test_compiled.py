@@ -252,6 +252,33 @@ assert torch.equal(call(mask), maskkit.attend(q, q, q, mask))
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@frozen(kw_only=True)
+class Looking(Kernel):
+    """It looks at the values, as no kernel can that is traced."""
+
+    name = "looking"
+    traceable = False
+
+    def fits(self, problem):
+        return 0.0
+
+    def attend(self, query, key, value, mask, problem):
+        assert query.detach().numpy().any()
+        return maskkit.attend(
+            query, key, value, mask, scale=problem.scale, return_lse=problem.return_lse, enable_gqa=True, kernel="area"
+        )
+
+
+@pytest.mark.parametrize("return_lse", [False, True])
+def test_a_kernel_that_cannot_be_traced_is_one_operator(return_lse):
+    mask, inputs = maskkit.create("sliding_window", **WINDOW), arrays(heads=4)
+    call = partial(maskkit.attend, mask=mask, kernel=Looking(), return_lse=return_lse, enable_gqa=True)
+    compile_graph, graphs = counting()
+    compiled = torch.compile(call, backend=compile_graph, fullgraph=True)
+    assert_same(compiled(*inputs), call(*inputs), inputs)
+    assert len(graphs) == 1
+
+
 def test_numpy_is_never_compiled():
     q = np.ones((1, 1, 4, 2))
     assert isinstance(maskkit.attend(q, q, q), np.ndarray)

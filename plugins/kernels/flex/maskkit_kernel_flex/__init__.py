@@ -22,6 +22,7 @@ class Flex(Kernel):
     """
 
     name = "flex"
+    traceable = False
 
     def fits(self, problem: Problem) -> float | NoFit:
         if problem.library != "torch" or not problem.device.startswith("cuda"):

@@ -27,7 +27,10 @@ def lacking() -> str:
 
 
 def attend(query: Any, key: Any, value: Any, mask: Mask | None, problem: Problem) -> Any:
-    query, key, value = (torch.nn.functional.pad(x, (0, max(0, _NARROWEST - x.shape[-1]))) for x in (query, key, value))
+    query, key, value = (
+        x if x.shape[-1] >= _NARROWEST else torch.nn.functional.pad(x, (0, _NARROWEST - x.shape[-1]))
+        for x in (query, key, value)
+    )
     block_mask = None if mask is None else _made_once(mask, query.device, problem)
     out, lse = _compiled()(query, key, value, block_mask, str(problem.factor), problem.return_lse)
     out = out[..., : problem.value_dim]
