@@ -158,6 +158,19 @@ class Mask(Pattern):
         """The mask of `get_config`."""
         return cls(**{name: _read(value) for name, value in config.items()})
 
+    @classmethod
+    def recognize(cls, spans: Any) -> dict[str, Any] | None:
+        """The parameters of the smallest mask of this class that allows all that `spans` do; None if there is none.
+
+        For whoever looks for the name of a mask that was seen: of every class it asks this guess, and compares what the
+        parameters give. The smallest one, so that the parts of a combination are found too: `causal` and a window, say.
+
+        Args:
+            spans: in which something is allowed; of attention as many rows as keys, `(rows,)` or, of several samples,
+                `(batch, rows)`; else of the mask's own axes but the last.
+        """
+        return None
+
     # -- pictures and figures -------------------------------------------------------------------------------------
 
     def stats(self, block_size: int = BLOCK_SIZE) -> Stats:

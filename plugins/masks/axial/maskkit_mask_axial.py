@@ -1,5 +1,7 @@
 """Axial: a token of a grid sees its row and its column."""
 
+import math
+
 import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, Spans, hookimpl, positive
@@ -47,6 +49,16 @@ class Axial(AttentionMask):
         own = row, np.arange(len(row))  # so far one token in each row; of its own row it sees all
         lo[own], hi[own] = row * self.width, (row + 1) * self.width
         return Spans.intervals(*(ends.reshape(-1, *q.shape) for ends in (lo, hi)))
+
+    @classmethod
+    def recognize(cls, spans):
+        n, row = spans.limit, spans.row((*(0 for _ in spans.shape[1:]), 0))
+        both = sum(hi - lo for lo, hi in row) + 1  # height + width
+        root = math.isqrt(max(both**2 - 4 * n, 0))
+        for width in ((both - root) // 2, (both + root) // 2):
+            if width > 0 and n % width == 0 and row[0] == (0, min(width + 1, n)):
+                return dict(height=n // width, width=width)
+        return None
 
 
 @hookimpl

@@ -1,5 +1,6 @@
 """Banded: a query sees the tokens near it, on both sides."""
 
+import numpy as np
 from attrs import evolve, field, frozen
 from maskkit import AttentionMask, hookimpl, odd, positive
 
@@ -27,6 +28,12 @@ class Banded(AttentionMask):
 
     def allows(self, q, k):
         return abs(q - k) <= self.band_width // 2
+
+    @classmethod
+    def recognize(cls, spans):
+        n, own = spans.limit, np.arange(spans.limit)
+        far = np.maximum(own - spans.lo, spans.hi - 1 - own)[spans.lo < n]
+        return dict(seq_len=n, band_width=2 * int(far.max(initial=0)) + 1)
 
 
 @hookimpl

@@ -15,6 +15,10 @@ def _half_at_each_end(config):
     return f"num_global_blocks must be even for global_blocks 'both_ends', got {count}: {count - 1} or {count + 1}"
 
 
+_TRIED_SEEDS, _TRIED_BLOCKS = 64, 64
+"""Small seeds, as people write them, are found again in masks of so many blocks."""
+
+
 @frozen(kw_only=True)
 class BigBird(AttentionMask):
     """A block of queries may see the blocks near it, the global blocks, and a few random ones; global blocks see all.
@@ -101,6 +105,39 @@ class BigBird(AttentionMask):
     @property
     def _draws(self):
         return min(self.num_random_blocks, self._blocks)
+
+    @classmethod
+    def recognize(cls, spans):
+        n = spans.limit
+        if len(spans.shape) > 1:
+            return None
+        changes = ((spans.lo[:, 1:] != spans.lo[:, :-1]) | (spans.hi[:, 1:] != spans.hi[:, :-1])).any(axis=0)
+        size = int(np.gcd.reduce(np.flatnonzero(changes) + 1)) or n
+        blocks = -(-n // size)
+        if blocks > _TRIED_BLOCKS:
+            return None
+        allowed = spans.take(np.arange(0, n, size)).to_bool()[:, ::size]
+        is_global = allowed.all(axis=1)
+        first = int(np.argmin(np.append(is_global, False)))
+        both = bool(is_global[-1]) and first < blocks
+        inner = ~is_global
+        if not inner.any() or is_global.sum() != first * (1 + both):
+            return None
+        offset = np.subtract.outer(np.arange(blocks), np.arange(blocks))
+        pairs = inner[:, None] & inner
+        reach = int(np.argmin([(allowed | ~pairs)[abs(offset) == d].all() for d in range(blocks)] + [False])) - 1
+        far = pairs & (abs(offset) > reach)
+        taken, choice = (allowed & far).sum(axis=1), far.sum(axis=1)
+        drawn = int(taken.max())
+        if (taken != np.minimum(choice, drawn)).any():
+            return None
+        shape = dict(num_window_blocks=2 * max(reach, 0) + 1, num_random_blocks=drawn)
+        shape |= dict(num_global_blocks=int(is_global.sum()), global_blocks="both_ends" if both else "first")
+        blockwise = Spans.from_bool(allowed)
+        for number in range(_TRIED_SEEDS if drawn else 1):
+            if cls(seq_len=blocks, block_size=1, seed=number, **shape).spans(np.arange(blocks)) == blockwise:
+                return dict(seq_len=n, block_size=size, seed=number, **shape)
+        return None
 
     def _random_blocks(self, row, bits):
         """The blocks that each query block draws, one for each number; where none is left, a global one or none."""

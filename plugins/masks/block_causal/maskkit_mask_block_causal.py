@@ -1,5 +1,6 @@
 """Block causal: a query sees its own block whole, and all blocks before it."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, hookimpl, positive
 
@@ -25,6 +26,11 @@ class BlockCausal(AttentionMask):
 
     def allows(self, q, k):
         return k // self.block_size <= q // self.block_size
+
+    @classmethod
+    def recognize(cls, spans):
+        behind = np.where(spans.lo < spans.limit, spans.hi, 0)[..., 0]  # of what the first row sees
+        return dict(seq_len=spans.limit, block_size=max(int(behind.max()), 1))
 
 
 @hookimpl

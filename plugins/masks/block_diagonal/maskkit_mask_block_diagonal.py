@@ -23,6 +23,11 @@ class BlockDiagonal(AttentionMask):
     def allows(self, q, k):
         return q // self.block_size == k // self.block_size
 
+    @classmethod
+    def recognize(cls, spans):
+        later = spans.lo[0][spans.lo[0] > 0]  # the second block begins at the first of them
+        return dict(seq_len=spans.limit, block_size=int(later.min(initial=spans.limit)))
+
 
 @hookimpl
 def maskkit_masks():

@@ -1,5 +1,6 @@
 """Block diffusion: noised blocks see themselves and the clean blocks before them."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, hookimpl, positive
 from maskkit.validators import Rule
@@ -33,6 +34,13 @@ class BlockDiffusion(AttentionMask):
         own = noised_query & noised_key & (column == row)
         before = noised_query & ~noised_key & (column < row)
         return own | before | (~noised_query & ~noised_key & (column <= row))
+
+    @classmethod
+    def recognize(cls, spans):
+        if spans.limit % 2:
+            return None
+        behind = np.where(spans.lo < spans.limit, spans.hi, 0)[..., 0]  # of what the first row sees
+        return dict(seq_len=spans.limit, block_size=max(int(behind.max()), 1))
 
 
 @hookimpl

@@ -21,6 +21,10 @@ class Causal(AttentionMask):
     def allows(self, q, k):
         return k <= q
 
+    @classmethod
+    def recognize(cls, spans):
+        return dict(seq_len=spans.limit)
+
 
 @hookimpl
 def maskkit_masks():

@@ -24,6 +24,11 @@ class Chunked(AttentionMask):
     def allows(self, q, k):
         return (k <= q) & (k // self.chunk_size == q // self.chunk_size)
 
+    @classmethod
+    def recognize(cls, spans):
+        later = spans.lo[0][spans.lo[0] > 0]  # the second chunk begins at the first of them
+        return dict(seq_len=spans.limit, chunk_size=int(later.min(initial=spans.limit)))
+
 
 @hookimpl
 def maskkit_masks():

@@ -1,5 +1,6 @@
 """Dilated: a query sees every few tokens of a window."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, hookimpl, positive
 from maskkit.validators import FieldRule
@@ -54,6 +55,18 @@ class Dilated(AttentionMask):
         ahead = 0 if self.causal else min(self.window_size // 2, most)
         behind = min(self.window_size - 1 if self.causal else self.window_size // 2, most)
         return range(-ahead, behind + 1)
+
+    @classmethod
+    def recognize(cls, spans):
+        rows = spans.reshape((int(np.prod(spans.shape)),))
+        row = rows.row(int(rows.counts().argmax()))  # one that no end cuts, if there is one
+        if not row:
+            return None
+        causal = bool((np.where(spans.lo < spans.limit, spans.hi, 0) <= np.arange(spans.limit) + 1).all())
+        dilation = row[1][0] - row[0][0] if len(row) > 1 else 1
+        size = int(rows.counts().max())
+        size += not causal and size % 2 == 0
+        return dict(seq_len=spans.limit, window_size=size, dilation=dilation, causal=causal)
 
 
 @hookimpl

@@ -120,6 +120,16 @@ class Document(AttentionMask):
         first, behind, whole = zip(*(_extents_of(*sample) for sample in samples), strict=True)
         return np.reshape(first, ids.shape), np.reshape(behind, ids.shape), all(whole)
 
+    @classmethod
+    def recognize(cls, spans):
+        samples = int(np.prod(spans.shape[:-1]))
+        flat = spans.reshape((samples, spans.shape[-1]))
+        ids = np.stack([_joined(flat.lo[:, b], flat.hi[:, b], spans.limit) for b in range(samples)])
+        if len(spans.shape) > 1:
+            return dict(ids=ids)
+        start, end = _runs(ids[0])
+        return dict(lengths=end - start) if len(start) == len(np.unique(ids)) else dict(ids=ids[0])
+
 
 def _numbered(lengths):
     """The number of its document for each token."""
@@ -145,6 +155,26 @@ def _runs(ids):
     """Where runs of equal ids begin, and behind where they end."""
     start = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
     return start, np.append(start[1:], len(ids))
+
+
+def _joined(lo, hi, tokens):
+    """An id for each token: equal for all that see each other, straight or by way of others.
+
+    `lo` and `hi` (intervals, tokens) are what each token sees.
+    """
+    row = np.broadcast_to(np.arange(tokens), lo.shape)[lo < hi]
+    lo, hi = lo[lo < hi], hi[lo < hi]
+    inside = np.bincount(lo, minlength=tokens + 1) - np.bincount(hi - 1, minlength=tokens + 1)
+    step = np.cumsum(inside)[: tokens - 1] <= 0  # no interval goes on from a token to the next
+    ids = np.append(0, np.cumsum(step))
+    while True:  # every token and what it sees take the lowest id of both
+        lowest = np.arange(ids.max() + 1)
+        pair = np.minimum(ids[row], ids[lo])
+        np.minimum.at(lowest, ids[row], pair)
+        np.minimum.at(lowest, ids[lo], pair)
+        if (lowest[ids] == ids).all():
+            return np.unique(ids, return_inverse=True)[1]
+        ids = lowest[ids]
 
 
 def _check_lengths(name, lengths):

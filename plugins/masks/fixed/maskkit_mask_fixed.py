@@ -1,5 +1,6 @@
 """Fixed: a query sees its block up to itself, and the last tokens of every block before."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, at_most, hookimpl, non_negative, positive
 
@@ -35,6 +36,15 @@ class Fixed(AttentionMask):
     def allows(self, q, k):
         summary = k % self.block_size >= self.block_size - self.num_summary
         return (k <= q) & ((q // self.block_size == k // self.block_size) | summary)
+
+    @classmethod
+    def recognize(cls, spans):
+        later = np.flatnonzero((spans.lo[0] > 0).reshape(-1, spans.limit)[0])  # the first of them begins a block
+        if not len(later) or not later[0]:
+            return None
+        size = int(later[0])
+        summary = size - int(spans.lo[0].reshape(-1, spans.limit)[0, size])
+        return dict(seq_len=spans.limit, block_size=size, num_summary=summary) if summary >= 0 else None
 
 
 @hookimpl

@@ -56,6 +56,12 @@ class InstanceSeparation(Mask):
     def _host_claims(self):
         return _claims(host(self.mask_predictions), self.separation_threshold)
 
+    @classmethod
+    def recognize(cls, spans):
+        allowed = spans.to_bool()
+        claimed = ~allowed.all(axis=1, keepdims=True)  # by the one query that keeps the pixel
+        return dict(mask_predictions=(allowed & claimed).astype("float64"))
+
 
 def _claims(predictions, threshold):
     """For every pixel of a batch the strongest query, and whether it claims the pixel."""

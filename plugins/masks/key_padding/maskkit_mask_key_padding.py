@@ -132,6 +132,18 @@ class KeyPadding(AttentionMask):
         """The real tokens of each sample, whoever asks."""
         return Spans.from_bool(host(self.valid) == 1)
 
+    @classmethod
+    def recognize(cls, spans):
+        n, shape = spans.limit, (-1, spans.shape[-1])
+        valid = np.zeros((spans.lo[0].reshape(shape).shape[0], n), np.bool_)
+        for sample, seen in enumerate(valid):
+            lo, hi = (ends.reshape(len(spans), *shape)[:, sample].ravel() for ends in (spans.lo, spans.hi))
+            seen[:] = np.cumsum(np.bincount(lo, minlength=n + 1) - np.bincount(hi, minlength=n + 1))[:n] > 0
+        lengths = valid.sum(axis=1)
+        if (valid == (np.arange(n) < lengths[:, None])).all():
+            return dict(lengths=lengths, seq_len=n)
+        return dict(valid=valid.astype(np.int64))
+
 
 @hookimpl
 def maskkit_masks():

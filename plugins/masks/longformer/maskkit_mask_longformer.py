@@ -154,6 +154,18 @@ class Longformer(AttentionMask):
         lasts = [position for position in self.global_tokens if position + 1 not in positions]
         return [(first, last + 1) for first, last in zip(firsts, lasts, strict=True)]
 
+    @classmethod
+    def recognize(cls, spans):
+        n, own = spans.limit, np.arange(spans.limit)
+        sees_all = spans.counts() == n
+        own_end = np.where((spans.lo <= own) & (own < spans.hi), spans.hi, 0).max(axis=0)
+        ahead = (own_end - 1 - own)[~sees_all & (own_end > 0) & (own_end < n)]  # of rows that no end cuts
+        if not len(ahead):
+            return None
+        tokens = [np.flatnonzero(one).tolist() for one in sees_all.reshape(-1, n)]
+        reach = int(ahead.min())  # global tokens beside the window seem to widen it
+        return dict(seq_len=n, window_size=2 * reach + 1, global_tokens=tokens if sees_all.ndim > 1 else tokens[0])
+
 
 @hookimpl
 def maskkit_masks():

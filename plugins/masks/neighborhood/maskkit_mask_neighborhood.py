@@ -172,6 +172,52 @@ class _Axis:
         return start * self.dilation + group, (end - 1) * self.dilation + group
 
 
+# -- parameters from what is seen -------------------------------------------------------------------------------------
+
+_TRIED_TOKENS, _TRIED_SIZE = 4096, 64
+"""Grids, and their axes, up to here are looked for."""
+
+
+def _grids(tokens):
+    """All grids of 2, 3 and 1 axes with so many tokens, the plainest first; no axis is of one place."""
+    pairs = [(a, tokens // a) for a in range(2, tokens // 2 + 1) if tokens % a == 0]
+    pairs.sort(key=max)
+    triples = [(a, *rest) for a, b in pairs for rest in ((c, b // c) for c in range(2, b // 2 + 1) if b % c == 0)]
+    return [grid for grid in [*pairs, *triples, (tokens,)] if max(grid) <= _TRIED_SIZE]
+
+
+def _is_box(seen):
+    """Whether what a token sees is seen along each axis by itself; (grid)."""
+    lines = [seen.any(axis=tuple(other for other in range(seen.ndim) if other != axis)) for axis in range(seen.ndim)]
+    return (reduce(np.multiply.outer, lines) == seen).all()
+
+
+def _line_of(boxes, axis):
+    """Which places along an axis see each other, (size, size), for tokens in the corner along all others."""
+    axes, corner = boxes.ndim // 2, [0] * boxes.ndim
+    corner[axis] = corner[axes + axis] = slice(None)
+    return boxes[tuple(corner)]
+
+
+def _axis_of(line):
+    """The parameters of one axis; None if there are none that give this."""
+    size, most = len(line), int(line.sum(axis=1).max())
+    own, key = np.arange(size)[:, None], np.arange(size)
+    if not most:
+        return None
+    tried = [
+        _Axis(size=size, kernel_size=kernel, stride=stride, dilation=dilation, causal=causal, shift=None)
+        for kernel in sorted({most, min(most + 1, size)})
+        for dilation in range(1, size // kernel + 1)
+        for stride in range(1, kernel + 1)
+        for causal in (False, True)
+    ]
+    tried += [
+        _Axis(size=size, kernel_size=most, stride=most, dilation=1, causal=False, shift=shift) for shift in range(most)
+    ]
+    return next((axis for axis in tried if (axis.allows(own, key) == line).all()), None)
+
+
 # -- the mask ---------------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +308,25 @@ class Neighborhood(AttentionMask):
     def reach(self, q):
         first, last = self._extent(q)
         return Spans.interval(first, last + 1)
+
+    @classmethod
+    def recognize(cls, spans):
+        if len(spans.shape) > 1 or spans.limit > _TRIED_TOKENS or not spans.counts().all():
+            return None
+        allowed = spans.to_bool()
+        for grid in _grids(spans.limit):
+            if not all(_is_box(allowed[row].reshape(grid)) for row in (0, spans.limit // 2, spans.limit - 1)):
+                continue
+            boxes = allowed.reshape(*grid, *grid)
+            along = [_line_of(boxes, i) for i in range(len(grid))]
+            if (reduce(np.kron, along) == allowed).all():  # what is seen along one axis hangs on no other
+                found = [_axis_of(line) for line in along]
+                if None not in found:
+                    each = {name: tuple(getattr(axis, name) for axis in found) for name in _PER_AXIS}
+                    if set(each["shift"]) == {None}:
+                        del each["shift"]
+                    return dict(grid=grid, **each)
+        return None
 
     def _extent(self, q):
         """The first token of each box, and the last."""

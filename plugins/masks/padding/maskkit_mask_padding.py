@@ -3,8 +3,9 @@
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from attrs import evolve, field, frozen
-from maskkit_mask_key_padding import flags, is_real
+from maskkit_mask_key_padding import KeyPadding, flags, is_real
 from maskkit import AttentionMask, Spans, array, as_array, by_content, exactly_one, hookimpl, host, optional, take
 from maskkit.arrays import is_array
 
@@ -70,6 +71,12 @@ class Padding(AttentionMask):
     def _runs(self):
         """The tokens of each sample, whoever asks."""
         return Spans.from_bool(self._host_real)
+
+    @classmethod
+    def recognize(cls, spans):
+        keys = KeyPadding(**KeyPadding.recognize(spans)).allowed()[:, 0]
+        queries = (spans.counts() > 0).reshape(keys.shape)
+        return dict(valid=(keys | queries).astype(np.int64))
 
 
 @hookimpl

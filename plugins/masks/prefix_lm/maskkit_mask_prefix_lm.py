@@ -61,6 +61,11 @@ class PrefixLM(AttentionMask):
         *batch, q, k = index
         return (k <= q) | (k < (take(self.prefix_len, *batch) if batch else self.prefix_len))
 
+    @classmethod
+    def recognize(cls, spans):
+        behind = np.where(spans.lo < spans.limit, spans.hi, 0).max(axis=0)[..., 0]  # of what the first row sees
+        return dict(seq_len=spans.limit, prefix_len=behind if behind.ndim else int(behind))
+
 
 @hookimpl
 def maskkit_masks():

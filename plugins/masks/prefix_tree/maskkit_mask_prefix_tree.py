@@ -123,6 +123,22 @@ class PrefixTree(AttentionMask):
             table[:, : len(path), segment] = np.transpose(path)
         return table
 
+    @classmethod
+    def recognize(cls, spans):
+        if len(spans.shape) > 1:
+            return None
+        own = np.arange(spans.limit)
+        before = np.where(spans.lo < own, np.minimum(spans.hi, own), 0).max(axis=0) - 1  # the last key before the row
+        counts = spans.counts()  # of a path, which is that of its parent and one more
+        if (counts != np.where(before >= 0, counts[before] + 1, 1)).any() or not spans.contains(own).all():
+            return None
+        children = np.bincount(before[before >= 0], minlength=spans.limit)
+        starts = (before != own - 1) | (children[before] > 1) | (before < 0)
+        first = np.flatnonzero(starts)
+        segment = np.cumsum(starts) - 1
+        parents = np.where(before[first] < 0, -1, segment[before[first]])
+        return dict(lengths=np.diff(np.append(first, spans.limit)), parents=parents)
+
 
 def _check(lengths, parents):
     """Raise what is wrong with a tree."""

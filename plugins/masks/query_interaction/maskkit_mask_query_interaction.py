@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import (
     AttentionMask,
@@ -60,6 +61,21 @@ class QueryInteraction(AttentionMask):
         if self.interaction_type == "self":
             return q + k >= 0  # every pair
         return q == k if self.interaction_type == "none" else q != k
+
+    @classmethod
+    def recognize(cls, spans):
+        n, counts = spans.limit, spans.counts()
+        if len(spans.shape) > 1:
+            return None
+        if (counts == n).all():
+            return dict(num_queries=n)
+        if (counts <= 1).all():
+            return dict(num_queries=n, interaction_type="none")
+        if (counts == n - 1).all():
+            return dict(num_queries=n, interaction_type="cross")
+        changes = (spans.lo[:, 1:] != spans.lo[:, :-1]) | (spans.hi[:, 1:] != spans.hi[:, :-1])
+        levels = np.append(0, np.cumsum(changes.any(axis=0)))  # those of a level stand together, and see the same
+        return dict(num_queries=n, interaction_type="hierarchical", hierarchy_levels=levels)
 
 
 @hookimpl

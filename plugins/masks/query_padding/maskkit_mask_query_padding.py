@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from attrs import field, frozen
 from maskkit_mask_key_padding import flags, is_real, padding_rules
 from maskkit import AttentionMask, array, as_array, by_content, hookimpl, optional, positive, take
@@ -48,6 +49,14 @@ class QueryPadding(AttentionMask):
     def allows(self, b, q, k):
         real = q < take(self.lengths, b) if self.valid is None else is_real(self.valid, b, q)
         return real & (k >= 0)  # every k; it gives the answer its shape
+
+    @classmethod
+    def recognize(cls, spans):
+        valid = (spans.counts() > 0).reshape(-1, spans.shape[-1])
+        lengths = valid.sum(axis=1)
+        if (valid == (np.arange(valid.shape[1]) < lengths[:, None])).all():
+            return dict(lengths=lengths, seq_len=valid.shape[1], k_len=spans.limit)
+        return dict(valid=valid.astype(np.int64), k_len=spans.limit)
 
 
 @hookimpl

@@ -1,5 +1,6 @@
 """Sink: a query sees the first few tokens and those just before it."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, hookimpl, non_negative, positive
 
@@ -32,6 +33,19 @@ class Sink(AttentionMask):
 
     def allows(self, q, k):
         return (k <= q) & ((k < self.num_sinks) | (k > q - self.window_size))
+
+    @classmethod
+    def recognize(cls, spans):
+        if len(spans.shape) > 1 or len(spans) < 2:
+            return None
+        apart = np.flatnonzero((spans.lo[0] == 0) & (spans.lo[1] < spans.limit))  # rows that see sinks and a window
+        if not len(apart):
+            return None
+        row = apart[-1]
+        window = row + 1 - spans.lo[1, row]
+        return (
+            dict(seq_len=spans.limit, window_size=int(window), num_sinks=int(spans.hi[0, row])) if window > 0 else None
+        )
 
 
 @hookimpl

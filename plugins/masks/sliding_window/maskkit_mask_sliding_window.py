@@ -1,5 +1,6 @@
 """Sliding window: a query sees itself and the few tokens before it."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, hookimpl, positive
 
@@ -23,6 +24,12 @@ class SlidingWindow(AttentionMask):
 
     def allows(self, q, k):
         return (k <= q) & (k > q - self.window_size)
+
+    @classmethod
+    def recognize(cls, spans):
+        first = spans.lo[0]
+        back = (np.arange(spans.limit) - first)[first < spans.limit]
+        return dict(seq_len=spans.limit, window_size=max(int(back.max(initial=0)), 0) + 1)
 
 
 @hookimpl

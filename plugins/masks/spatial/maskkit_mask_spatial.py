@@ -45,6 +45,10 @@ class Spatial(Mask):
         inside = take(self.attention_regions, y, x)
         return ~inside if self.mask_mode == "inside" else inside
 
+    @classmethod
+    def recognize(cls, spans):
+        return dict(height=spans.shape[0], width=spans.limit, attention_regions=~spans.to_bool())
+
 
 @hookimpl
 def maskkit_masks():

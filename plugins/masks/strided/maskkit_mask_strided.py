@@ -43,6 +43,11 @@ class Strided(AttentionMask):
     def reach(self, q):
         return Spans.interval(0, q + 1)
 
+    @classmethod
+    def recognize(cls, spans):
+        row = spans.row((*(0 for _ in spans.shape[1:]), -1))
+        return dict(seq_len=spans.limit, stride=row[1][0] - row[0][0]) if len(row) > 1 else None
+
 
 @hookimpl
 def maskkit_masks():

@@ -45,6 +45,16 @@ class Tree(AttentionMask):
             q = q + climbs * (above - q)
         return before & (q == k)
 
+    @classmethod
+    def recognize(cls, spans):
+        if len(spans.shape) > 1:
+            return None
+        own = np.arange(spans.limit)
+        before = np.where(spans.lo < own, np.minimum(spans.hi, own), 0).max(axis=0) - 1  # the last key before the row
+        counts = spans.counts()  # of a path, which is that of its parent and one more
+        fits = counts == np.where(before >= 0, counts[before] + 1, 1)
+        return dict(parents=before) if fits.all() and (before < own - 1).any() and spans.contains(own).all() else None
+
 
 def _ancestors(parents):
     """Tables of the 1st, 2nd, 4th, 8th ... ancestor of each token, -1 above the roots; in the library of `parents`."""

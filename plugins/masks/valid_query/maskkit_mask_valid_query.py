@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import Mask, array, as_array, by_content, hookimpl, host, positive, shaped, take, within
 from maskkit.arrays import is_array
@@ -68,6 +69,12 @@ class ValidQuery(Mask):
 
     def allows(self, q):
         return take(self.valid_queries, q) if self._marked else q < self._count
+
+    @classmethod
+    def recognize(cls, spans):
+        flags = spans.to_bool()
+        first = bool((flags == (np.arange(spans.limit) < flags.sum())).all())
+        return dict(num_queries=spans.limit, valid_queries=int(flags.sum()) if first else flags)
 
 
 @hookimpl

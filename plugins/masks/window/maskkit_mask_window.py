@@ -1,5 +1,6 @@
 """Window: a query sees so many tokens before it and so many after it."""
 
+import numpy as np
 from attrs import field, frozen
 from maskkit import AttentionMask, hookimpl, positive
 from maskkit.validators import Rule
@@ -40,6 +41,13 @@ class Window(AttentionMask):
     def _reaches(self):
         """Both numbers of tokens, where all are as many as the sequence has."""
         return tuple(self.seq_len if reach < 0 else reach for reach in (self.left, self.right))
+
+    @classmethod
+    def recognize(cls, spans):
+        n, own = spans.limit, np.arange(spans.limit)
+        left = int(np.where(spans.lo[0] < n, own - spans.lo[0], 0).max(initial=0))
+        right = int((np.where(spans.lo < n, spans.hi, 0).max(axis=0) - 1 - own).max(initial=0))
+        return dict(seq_len=n, left=left if left < n - 1 else -1, right=right if right < n - 1 else -1)
 
 
 @hookimpl
