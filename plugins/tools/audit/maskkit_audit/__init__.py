@@ -2,8 +2,8 @@
 
     from maskkit_audit import assert_attends, audit, observed, recognize
 
-    print(audit(model, inputs))                               # every attention that ran: its picture, its name, its leaks
-    assert_attends(model, inputs, "sliding_window(window_size=8)")   # the same as a test
+    print(audit(model, inputs))  # of every attention that ran its picture, its name and its leaks
+    assert_attends(model, inputs, "sliding_window(window_size=8)")  # the same as a test
 
 The heavy halves are imported when first asked for; `maskkit` asks for the command each time it starts.
 """

@@ -116,6 +116,17 @@ def _watch_kernels(watch: Watch, stack: ExitStack) -> None:
             continue
         if "attend" in vars(cls):
             _replace(stack, cls, "attend", _watched_kernel(watch, vars(cls)["attend"]))
+        if "fits" in vars(cls):  # it may try things out
+            _replace(stack, cls, "fits", _unseen(watch, vars(cls)["fits"]))
+
+
+def _unseen(watch: Watch, fits: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(fits)
+    def unseen(*args: Any) -> Any:
+        with watch.pause():
+            return fits(*args)
+
+    return unseen
 
 
 def _watched_kernel(watch: Watch, attend: Callable[..., Any]) -> Callable[..., Any]:

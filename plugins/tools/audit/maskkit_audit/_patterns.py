@@ -58,7 +58,7 @@ def widened(spans: Spans, shape: tuple[int, ...]) -> Spans:
 
 
 def along_diagonals(spans: Spans) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For every distance k - q, from -(rows - 1) to keys - 1: how many of its pairs are allowed, and how many it has."""
+    """For every distance k - q, from -(rows - 1) to keys - 1: how many pairs are allowed, and how many there are."""
     rows, keys = spans.shape[-1], spans.limit
     q, size = np.arange(rows), rows + keys
     begins, ends = np.zeros(size, np.int64), np.zeros(size, np.int64)

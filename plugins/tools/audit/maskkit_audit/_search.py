@@ -32,8 +32,6 @@ _MOST_HULLS, _MOST_AROUND, _MOST_NEAR = 14, 6, 4
 """How many of the smallest masks around a pattern are tried with each other, with further parts, and for a near one."""
 _MOST_COLUMNS = 64
 """Intervals per row up to which combinations are looked for."""
-_FEW_WORDS = 2
-"""An expression of so many names and parameters is not looked to be bettered."""
 
 
 class Search:
@@ -56,9 +54,9 @@ class Search:
         found = list(self._single())
         if len(self.spans) > _MOST_COLUMNS:
             return shortest(found)
-        for tried in (self._pairs, self._differences, self._unions, self._triples):
-            best = shortest(found)
-            if (best and best.words <= _FEW_WORDS) or time.monotonic() > self.until:
+        for most, tried in ((2, self._pairs), (4, self._differences), (4, self._unions), (4, self._triples)):
+            best = shortest(found)  # with more words than the shortest that could be found now
+            if (best and best.words <= most) or time.monotonic() > self.until:
                 break
             found += tried()
         return shortest(found)
@@ -141,7 +139,7 @@ class Search:
 
     def _cores(self, room: Spans) -> Iterator[Named]:
         """The largest masks inside of a pattern that hold along diagonals, or for columns."""
-        *samples, rows = room.shape
+        rows = room.shape[-1]
         found, whole = along_diagonals(room)
         inside = of_distances(found == whole, rows, room.limit)
         parts = [inside, of_keys(down_columns(room) == rows, rows)]
