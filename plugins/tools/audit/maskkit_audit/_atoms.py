@@ -17,8 +17,8 @@ log = logging.getLogger("maskkit.audit")
 
 GIVEN = {"seq_len"}
 """Parameters that an expression leaves to `maskkit.parse(expression, seq_len=...)`."""
-_PAGE = 80
-"""Letters that count as a word more: lists of numbers are no names."""
+_FEW = 4
+"""Entries of lists that count as a word more: a list that says everything is no name."""
 _LONG = 40
 """Letters from which on another name for the same is looked for."""
 
@@ -35,7 +35,7 @@ class Named:
     @property
     def words(self) -> int:
         """How many names and parameters it has."""
-        return self.parts + self.text.count("=") + len(self.text) // _PAGE
+        return self.parts + self.text.count("=") + self.text.count(",") // _FEW
 
     @property
     def cost(self) -> tuple[int, int, str]:

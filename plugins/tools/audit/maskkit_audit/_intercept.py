@@ -3,7 +3,7 @@
 Whatever a model is written with, its attention ends in one of a few operators: the fused ones of
 `scaled_dot_product_attention`, those of `nn.MultiheadAttention` in one piece, or a softmax whose result is multiplied
 with values. `Watch` sees each operator as it runs, lets it run, and asks it a second time with queries and keys of
-zeros and one-hot values. FlexAttention and the kernels of maskkit are caught by their functions, see `_functions.py`.
+zeros and one-hot values. The kernels of maskkit are caught as a whole, see `_kernels.py`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Watch(TorchDispatchMode):
         self.calls: list[Call] = []
         self._weights = WeakTensorKeyDictionary()
 
+    supports_higher_order_operators = True  # FlexAttention is one
+
     @contextmanager
     def pause(self) -> Any:
         """See nothing for a while: what runs now is part of something that is recorded as a whole."""
@@ -54,6 +56,8 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            return self._flex(func, args, kwargs) if func.name() == "flex_attention" else func(*args, **kwargs)
         name = func._schema.name.partition("::")[2]
         tracked = self._tracked(args)
         before = tracked[0].clone() if tracked and func._schema.is_mutable else None
@@ -129,6 +133,16 @@ class Watch(TorchDispatchMode):
 
         found = arrived(call, (len(places), queries, keys), WIDTH)
         self.record("scaled_dot_product_attention", found[of], batch, heads, notes)
+
+    def _flex(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """FlexAttention, compiled or not: what its blocks and its predicates say."""
+        from maskkit_audit._flex import flex_allows
+
+        out = func(*args, **kwargs)
+        query, key, _, score_mod, block_mask, *_ = args
+        allowed, notes = flex_allows(query, key, score_mod, block_mask, *args[7:9])
+        self.record("flex_attention", allowed, query.shape[0], query.shape[1], notes)
+        return out
 
     def _whole(self, func: Any, name: str, args: Any, kwargs: Any) -> None:
         """`nn.MultiheadAttention` in one operator: its weights, where queries and keys are zeros."""

@@ -52,11 +52,9 @@ def leaks_of(call: Call, facts: Facts) -> tuple[Leak, ...]:
     """All that a call does otherwise than the facts say; empty if nothing is known to be wrong."""
     shape = (call.batch, call.heads, *call.allowed.shape[2:])
     parts = facts.parts(call.name, shape, call.claims_causal)
-    notes = [note for note in call.notes if note.startswith(_BLOCKS)]
-    found = [Leak("blocks", note, 0) for note in notes]
-    if parts:
-        found += _Comparison(call, facts, parts, shape).leaks()
-    return tuple(found)
+    if found := [Leak("blocks", note, 0) for note in call.notes if note.startswith(_BLOCKS)]:
+        return tuple(found)  # whatever else is wrong follows from it
+    return tuple(_Comparison(call, facts, parts, shape).leaks()) if parts else ()
 
 
 class _Comparison:
@@ -162,8 +160,9 @@ class _Comparison:
     def _missing(self) -> Iterator[Leak]:
         if self.missing.any():
             kind, text = self._along(self.missing, "blocked within")
-            row = np.argwhere(self.missing)[0]
-            said = f"{_count(self.missing)}: {_place(row[:2])}query {row[2]} does not see key {row[3]}"
+            place = np.argwhere(self.missing)[0]
+            where = _place(place, self.missing.shape[:2])
+            said = f"{_count(self.missing)}: {where}query {place[2]} does not see key {place[3]}"
             yield Leak(kind or "missing", text or said, _n(self.missing))
 
     def _along(self, pairs: Bools, word: str) -> tuple[str, str]:
@@ -184,9 +183,9 @@ class _Comparison:
         rows = ~self.call.allowed.any(axis=-1, keepdims=True) & self.rows & self.wanted.any(axis=-1, keepdims=True)
         if not rows.any():
             return []
-        return [
-            Leak("empty", f"{int(rows.sum()):,} rows of real queries, the first {_place(np.argwhere(rows)[0][:3])}", 0)
-        ]
+        first = np.argwhere(rows)[0]
+        where = f"{_place(first, rows.shape[:2])}query {first[2]}"
+        return [Leak("empty", f"{int(rows.sum()):,} real queries see nothing, the first is {where}", 0)]
 
 
 _ORDER = ("padding", "document", "future", "extra")
@@ -213,13 +212,12 @@ def _count(pairs: Bools) -> str:
     return "1 pair" if _n(pairs) == 1 else f"{_n(pairs):,} pairs"
 
 
-def _place(index: Any) -> str:
-    words = [f"{axis} {i}" for axis, i in zip(AXES, index, strict=False)]
-    return ", ".join(words) + (", " if len(index) < 3 else "")
+def _place(index: Any, shape: tuple[int, ...]) -> str:
+    """Which sample and which head, where there are several."""
+    return "".join(f"{axis} {i}, " for axis, i, n in zip(AXES, index, shape, strict=False) if n > 1)
 
 
 def _example(pairs: Bools) -> str:
     """The first of the pairs; of samples and heads only where there are several."""
     index = np.argwhere(pairs)[0]
-    where = "".join(f"{axis} {i}, " for axis, i, n in zip(AXES, index, pairs.shape[:2], strict=False) if n > 1)
-    return f"{where}query {index[2]} sees key {index[3]}"
+    return f"{_place(index, pairs.shape[:2])}query {index[2]} sees key {index[3]}"

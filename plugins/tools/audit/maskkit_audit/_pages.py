@@ -62,7 +62,7 @@ def figure(report: Report) -> Any:
     from matplotlib.figure import Figure
 
     groups = report.groups()
-    drawn = Figure(figsize=(10, 0.7 + 2.9 * len(groups)), layout="constrained")
+    drawn = Figure(figsize=(10, 0.7 + 3.3 * len(groups)), layout="constrained")
     drawn.suptitle(f"{report.title}: {report.verdict()}", fontsize=11, x=0.02, ha="left")
     rows = drawn.subplots(len(groups), 2, squeeze=False, width_ratios=(1, 2.2))
     for (picture, words), group in zip(rows, groups, strict=True):

@@ -36,7 +36,8 @@ def reach(model: Any, inputs: Any, rows: Sequence[int] | None = None) -> tuple[n
     training = [module for module in model.modules() if module.training]
     try:
         model.eval()
-        with torch.enable_grad(), _entry_of(model, inputs) as (entered, given):
+        eager = torch.compiler.set_stance("force_eager")  # nobody waits for a backward pass to be compiled
+        with torch.enable_grad(), eager, _entry_of(model, inputs) as (entered, given):
             out = _output(model(**given) if isinstance(given, Mapping) else model(*given), entered)
             return _moved(out, entered[0], rows)
     except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError) as error:

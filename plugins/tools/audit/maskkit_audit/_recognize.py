@@ -14,6 +14,8 @@ from maskkit_audit._atoms import Named, ask, shortest
 from maskkit_audit._patterns import count, differing, spans_of, widened
 from maskkit_audit._search import Search
 
+_FEW_WORDS = 3
+"""An expression of so many names and parameters is short enough."""
 _SHOWN = 8
 """Rows that are named where a mask departs from its nearest."""
 NOTHING = "nothing is allowed"
@@ -115,10 +117,12 @@ class _Target:
         for square in _squares(self.spans):
             search = Search(square.spans, self.axes)
             near += square.candidates(self.axes)
-            found = search.run()
-            if found is not None and (cut := square.cut(found)).spans == self.spans:
-                return cut
-            if not any(one.spans == self.spans for one in near) and (other := search.nearest()) is not None:
+            if (found := search.run()) is not None:
+                near.append(square.cut(found))
+            best = shortest(one for one in near if one.spans == self.spans)
+            if best is not None and best.words <= _FEW_WORDS:
+                break
+            if best is None and (other := search.nearest()) is not None:
                 near.append(square.cut(other))
         exact = [one for one in near if one.spans == self.spans]
         return shortest(exact) or min(
@@ -212,7 +216,7 @@ def _squares(spans: Spans) -> list[_Square]:
     missing = keys - rows
     before, after = np.arange(missing), np.arange(missing) + 1
     found = []
-    for moved in (1, 0):
+    for moved in (0, 1):
         up = _moved(spans[:1], (before - missing) * moved, keys)
         down = _moved(spans[rows - 1 :], after * moved, keys)
         found.append(_Square(Spans.join([up, spans]), missing, rows, keys))

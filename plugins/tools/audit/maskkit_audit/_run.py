@@ -34,7 +34,7 @@ def audit(
     runs is looked at from below, whatever it is written with: `scaled_dot_product_attention`, FlexAttention,
     `nn.MultiheadAttention` and its fast path, softmax and product (the eager attention of transformers and timm),
     Keras layers on Torch, `maskkit.attend`. Fused ones are asked again with queries and keys of zeros and one-hot
-    values; of a softmax the scores are read.
+    values; of a softmax the scores are read. What `torch.compile` has compiled runs eager for the time.
 
     Args:
         model: a `torch.nn.Module`, transformers and timm models and Keras layers on Torch among them. JAX, NumPy and
@@ -50,12 +50,12 @@ def audit(
         reach: whether to ask by gradients, too, which input moves which output, and to compare.
 
     Raises:
-        ConfigError: the model is none of Torch's, is compiled, or is elsewhere than the inputs; it does not run on
-            them; no attention ran; or `expect` is for other lengths.
+        ConfigError: the model is none of Torch's, or is elsewhere than the inputs; it does not run on them; no
+            attention ran, or only in code that was compiled elsewhere; or `expect` is for other lengths.
     """
     import torch
-    from maskkit_audit._functions import watching
     from maskkit_audit._intercept import Watch
+    from maskkit_audit._kernels import watching
 
     _check(torch, model, inputs)
     facts = Facts.of(inputs, expect, valid, documents)
@@ -71,16 +71,18 @@ def audit(
     if not watch.calls:
         raise ConfigError(
             f"no attention ran in {type(model).__name__}: neither a fused one nor a softmax whose result is multiplied "
-            "with values; of a function use maskkit_audit.observed"
+            "with values. Of what was exported or compiled elsewhere audit the eager model; of a function use observed"
         )
     known: dict[tuple[Any, ...], Recognition] = {}
     entries = [_entry(call, facts, known) for call in watch.calls]
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
+    if any(map(_is_compiled, model.modules())):
+        notes.append("what is compiled in it ran eager here; the compiled code itself was not looked at")
     if reach:
         from maskkit_audit._reach import compared
 
-        notes = compared(model, inputs, watch.calls)
-    return Report(type(model).__name__, entries, notes)
+        notes += compared(model, inputs, watch.calls)
+    return Report(type(getattr(model, "_orig_mod", model)).__name__, entries, tuple(notes))
 
 
 def assert_attends(model: Any, inputs: Any, expect: Any = None, **options: Any) -> Report:
@@ -120,6 +122,10 @@ def _names(model: Any) -> dict[int, str]:
     return names
 
 
+def _is_compiled(module: Any) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+
+
 def _call(model: Any, inputs: Any) -> Any:
     try:
         if isinstance(inputs, Mapping):
@@ -138,13 +144,6 @@ def _check(torch: Any, model: Any, inputs: Any) -> None:
     if not isinstance(model, torch.nn.Module):
         hint = "run Keras on Torch: KERAS_BACKEND=torch" if "keras" in sys.modules else "use maskkit_audit.observed"
         raise ConfigError(f"audit takes a torch.nn.Module, got {type(model).__name__}; of functions {hint}")
-    for name, module in model.named_modules():
-        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
-            which = f"its module {name!r}" if name else "it"
-            raise ConfigError(
-                f"{type(model).__name__} cannot be looked into, for {which} is compiled; audit the eager model: "
-                "compiled._orig_mod, or the model before torch.compile"
-            )
     own = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
     if any(device.type == "meta" for device in own):
         raise ConfigError(f"{type(model).__name__} has parameters on the device meta, and cannot run; load it first")
