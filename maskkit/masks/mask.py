@@ -166,8 +166,9 @@ class Mask(Pattern):
         parameters give. The smallest one, so that the parts of a combination are found too: `causal` and a window, say.
 
         Args:
-            spans: in which something is allowed; of attention as many rows as keys, `(rows,)` or, of several samples,
-                `(batch, rows)`; else of the mask's own axes but the last.
+            spans: in which something is allowed; of attention `(rows,)` or, of several samples, `(batch, rows)`, as
+                many rows as keys unless the class has a parameter for the other (`q_len`, `k_len`, `key_ids`); else of
+                the mask's own axes but the last.
         """
         return None
 

@@ -125,6 +125,10 @@ class Document(AttentionMask):
         samples = int(np.prod(spans.shape[:-1]))
         flat = spans.reshape((samples, spans.shape[-1]))
         ids = np.stack([_joined(flat.lo[:, b], flat.hi[:, b], spans.limit) for b in range(samples)])
+        if spans.shape[-1] != spans.limit:
+            first = flat.lo[0]  # a query is of the document of its first key
+            own = np.where(first < spans.limit, np.take_along_axis(ids, first % spans.limit, axis=1), -1)
+            return dict(ids=own.reshape(spans.shape), key_ids=ids.reshape(*spans.shape[:-1], -1))
         if len(spans.shape) > 1:
             return dict(ids=ids)
         start, end = _runs(ids[0])
@@ -158,11 +162,12 @@ def _runs(ids):
 
 
 def _joined(lo, hi, tokens):
-    """An id for each token: equal for all that see each other, straight or by way of others.
+    """An id for each key: equal for all that see each other, or are seen together, straight or by way of others.
 
-    `lo` and `hi` (intervals, tokens) are what each token sees.
+    `lo` and `hi` (intervals, queries) are what each query sees of so many tokens.
     """
-    row = np.broadcast_to(np.arange(tokens), lo.shape)[lo < hi]
+    own = np.arange(tokens) if lo.shape[1] == tokens else np.minimum(lo[0], tokens - 1)  # keys alone, where they differ
+    row = np.broadcast_to(own, lo.shape)[lo < hi]
     lo, hi = lo[lo < hi], hi[lo < hi]
     inside = np.bincount(lo, minlength=tokens + 1) - np.bincount(hi - 1, minlength=tokens + 1)
     step = np.cumsum(inside)[: tokens - 1] <= 0  # no interval goes on from a token to the next

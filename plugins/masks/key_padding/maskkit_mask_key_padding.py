@@ -139,10 +139,10 @@ class KeyPadding(AttentionMask):
         for sample, seen in enumerate(valid):
             lo, hi = (ends.reshape(len(spans), *shape)[:, sample].ravel() for ends in (spans.lo, spans.hi))
             seen[:] = np.cumsum(np.bincount(lo, minlength=n + 1) - np.bincount(hi, minlength=n + 1))[:n] > 0
-        lengths = valid.sum(axis=1)
+        lengths, q_len = valid.sum(axis=1), None if spans.shape[-1] == n else spans.shape[-1]
         if (valid == (np.arange(n) < lengths[:, None])).all():
-            return dict(lengths=lengths, seq_len=n)
-        return dict(valid=valid.astype(np.int64))
+            return dict(lengths=lengths, seq_len=n, q_len=q_len)
+        return dict(valid=valid.astype(np.int64), q_len=q_len)
 
 
 @hookimpl

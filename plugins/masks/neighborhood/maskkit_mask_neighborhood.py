@@ -186,6 +186,11 @@ def _grids(tokens):
     return [grid for grid in [*pairs, *triples, (tokens,)] if max(grid) <= _TRIED_SIZE]
 
 
+def _one_or_each(values):
+    """What holds for all axes, said once."""
+    return values[0] if len(set(values)) == 1 else tuple(values)
+
+
 def _is_box(seen):
     """Whether what a token sees is seen along each axis by itself; (grid)."""
     lines = [seen.any(axis=tuple(other for other in range(seen.ndim) if other != axis)) for axis in range(seen.ndim)]
@@ -322,10 +327,8 @@ class Neighborhood(AttentionMask):
             if (reduce(np.kron, along) == allowed).all():  # what is seen along one axis hangs on no other
                 found = [_axis_of(line) for line in along]
                 if None not in found:
-                    each = {name: tuple(getattr(axis, name) for axis in found) for name in _PER_AXIS}
-                    if set(each["shift"]) == {None}:
-                        del each["shift"]
-                    return dict(grid=grid, **each)
+                    each = {name: [getattr(axis, name) for axis in found] for name in _PER_AXIS}
+                    return dict(grid=grid, **{name: _one_or_each(values) for name, values in each.items()})
         return None
 
     def _extent(self, q):

@@ -54,9 +54,10 @@ class QueryPadding(AttentionMask):
     def recognize(cls, spans):
         valid = (spans.counts() > 0).reshape(-1, spans.shape[-1])
         lengths = valid.sum(axis=1)
+        k_len = None if spans.limit == valid.shape[1] else spans.limit
         if (valid == (np.arange(valid.shape[1]) < lengths[:, None])).all():
-            return dict(lengths=lengths, seq_len=valid.shape[1], k_len=spans.limit)
-        return dict(valid=valid.astype(np.int64), k_len=spans.limit)
+            return dict(lengths=lengths, seq_len=valid.shape[1], k_len=k_len)
+        return dict(valid=valid.astype(np.int64), k_len=k_len)
 
 
 @hookimpl

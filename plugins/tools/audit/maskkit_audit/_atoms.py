@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from attrs import NOTHING, field, frozen
+from attrs import NOTHING, field, fields, frozen
 from maskkit import AttentionMask, BrokenPlugin, ConfigError, Mask, Spans, find, names
 from maskkit.arrays import fetched, is_array
 from maskkit_audit._patterns import spans_of, widened
@@ -19,6 +19,8 @@ GIVEN = {"seq_len"}
 """Parameters that an expression leaves to `maskkit.parse(expression, seq_len=...)`."""
 _FEW = 4
 """Entries of lists that count as a word more: a list that says everything is no name."""
+_SIDES = {"q_len", "k_len", "key_ids"}
+"""Parameters of masks whose queries and keys may differ in number."""
 _LONG = 40
 """Letters from which on another name for the same is looked for."""
 
@@ -63,6 +65,8 @@ def ask(spans: Spans, axes: tuple[str, ...], again: bool = True) -> list[Named]:
         return []
     for cls in _classes(tuple(names("mask"))):
         if issubclass(cls, AttentionMask) != (axes[-1] == "key"):
+            continue
+        if axes[-1] == "key" and spans.shape[-1] != spans.limit and not _SIDES & {a.name for a in fields(cls)}:
             continue
         mask = _guess(cls, spans)
         if mask is None or not _fits(mask, axes, spans):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from attrs import frozen
 from maskkit import AttentionMask, ConfigError, Mask, Template, create
 from maskkit.arrays import fetched, is_array
+from maskkit_audit._atoms import text_of
 
 Bools = npt.NDArray[np.bool_]
 
@@ -109,7 +110,7 @@ class Facts:
             return []
         positions = self._moved(shape) if from_text else None
         return [
-            Part(_KINDS.get(getattr(part, "name", ""), "extra"), repr(part), self._array(part, positions, shape))
+            Part(_KINDS.get(getattr(part, "name", ""), "extra"), _name(part), self._array(part, positions, shape))
             for part in _conjunction(_bound(expect, shape))
         ]
 
@@ -167,6 +168,11 @@ def _bound(expect: Any, shape: tuple[int, ...]) -> Mask:
             f"and {keys} keys; leave its seq_len open, or name modules: expect={{'*.self_attn': ...}}"
         )
     return mask
+
+
+def _name(mask: Any) -> str:
+    """As it is written in an expression, where it can be."""
+    return text_of(mask) if not mask.parts and mask.samples else repr(mask)
 
 
 def _conjunction(mask: Any) -> list[Mask]:

@@ -263,7 +263,7 @@ def _bias_notes(mask: Any, allowed: Any, blocked_below: float) -> list[str]:
         notes.append(_AVERAGED)
     added = mask[allowed]
     if added.numel() and bool((added != 0).any()):
-        low, high = float(added.min()), float(added.max())
+        low, high = float(added.min()) + 0.0, float(added.max()) + 0.0  # not -0
         notes.append(f"adds {low:.4g} to {high:.4g} to scores, which blocks nothing (blocked_below={blocked_below:g})")
     return notes
 

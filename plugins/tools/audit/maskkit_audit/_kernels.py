@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
@@ -21,6 +22,8 @@ def watching(watch: Watch) -> Iterator[None]:
     with ExitStack() as stack:
         _watch_kernels(watch, stack)
         stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")  # it is our doing
         with watch:
             yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,8 @@ from maskkit_audit._search import Search
 
 _FEW_WORDS = 3
 """An expression of so many names and parameters is short enough."""
+_LEAST_SECONDS, _MOST_SECONDS, _LONG = 0.5, 0.9, 1024
+"""What the search may take of few tokens, and of so many and more; single masks are asked for always."""
 _SHOWN = 8
 """Rows that are named where a mask departs from its nearest."""
 NOTHING = "nothing is allowed"
@@ -72,13 +75,15 @@ def recognize(array_or_mask: Any, *, true: str = "allowed", axes: Any = None) ->
         mask = from_array(array, true=true, axes=axes)
     else:
         raise ConfigError(f"recognize takes a mask or an array of booleans, got {type(array_or_mask).__name__}")
-    return _Target(mask).recognition
+    share = min(1, mask.shape[-1] / _LONG)
+    return _Target(mask, time.monotonic() + _LEAST_SECONDS + share * (_MOST_SECONDS - _LEAST_SECONDS)).recognition
 
 
 class _Target:
     """A mask whose name is looked for."""
 
-    def __init__(self, mask: Mask) -> None:
+    def __init__(self, mask: Mask, until: float) -> None:
+        self.until = until
         self.mask, self.axes, self.shape = mask, mask.axes, mask.shape
         self.spans = spans_of(mask)
 
@@ -109,13 +114,13 @@ class _Target:
         first = Spans(self.spans.lo[:, :1], self.spans.hi[:, :1], self.spans.limit)
         if widened(first, self.spans.shape) != self.spans:
             return None
-        return recognize(self.mask[0])
+        return _Target(self.mask[0], self.until).recognition
 
     def _search(self) -> Named | None:
         """Over the ways in which a pattern can be a part of a square; the nearest of them where none is equal."""
         near: list[Named] = []
         for square in _squares(self.spans):
-            search = Search(square.spans, self.axes)
+            search = Search(square.spans, self.axes, self.until)
             near += square.candidates(self.axes)
             if (found := search.run()) is not None:
                 near.append(square.cut(found))
@@ -138,7 +143,7 @@ class _Target:
             spans = spans_of(plane)
             key = spans.lo.tobytes() + spans.hi.tobytes()
             if key not in known:
-                known[key] = recognize(plane)
+                known[key] = _Target(plane, self.until).recognition
             found.append(known[key])
         if any(one.mask is None for one in found):
             return Recognition(expression="", mask=None, exact=False)
@@ -187,7 +192,7 @@ class _Square:
     def cut(self, one: Named) -> Named:
         """The part of a mask of the square that the pattern is."""
         size = self.spans.limit
-        if (self.first, self.rows, self.keys) == (0, size, size):
+        if (self.first, self.rows, self.keys) == (0, self.spans.shape[-1], size):
             return one
         spans = one.spans[self.first : self.first + self.rows]
         if self.keys < size:
@@ -200,22 +205,23 @@ class _Square:
 
     def candidates(self, axes: tuple[str, ...]) -> list[Named]:
         """Of a rectangle, what depends on no parameter, whatever the rows are that are not seen."""
-        if self.rows == self.keys:
+        if self.spans.shape[-1] != self.spans.limit or self.rows == self.keys:
             return []
         whole = widened(Spans.interval(0, np.arange(self.spans.limit) + 1).within(self.spans.limit), self.spans.shape)
         return [self.cut(one) for one in ask(whole, axes) if one.text == "causal"]
 
 
 def _squares(spans: Spans) -> list[_Square]:
-    """Of a square itself; else those whose other rows go on as the first or the last one does, or are like it."""
+    """A square itself; else also those whose other rows go on as the first or the last one does, or are like it."""
     rows, keys = spans.shape[-1], spans.limit
     if rows == keys:
         return [_Square(spans, 0, rows, keys)]
+    found = [_Square(spans, 0, rows, keys)]  # some masks have queries and keys in any number
     if rows > keys:
-        return [_Square(Spans.cut(spans.lo, np.where(spans.lo < keys, spans.hi, spans.lo), rows), 0, rows, keys)]
+        cut = Spans.cut(spans.lo, np.where(spans.lo < keys, spans.hi, spans.lo), rows)
+        return [*found, _Square(cut, 0, rows, keys)]
     missing = keys - rows
     before, after = np.arange(missing), np.arange(missing) + 1
-    found = []
     for moved in (0, 1):
         up = _moved(spans[:1], (before - missing) * moved, keys)
         down = _moved(spans[rows - 1 :], after * moved, keys)

@@ -75,7 +75,7 @@ class Entry:
         queries, keys = self.mask.shape[-2:]
         varies = list(self.axes[:-2])
         differs = f"differs by {' and '.join(varies)}" if varies else "the same for all"
-        empty = f", {self.empty_rows:,} empty rows" if self.empty_rows else ""
+        empty = f", {self.empty_rows:,} empty row{'s' * (self.empty_rows > 1)}" if self.empty_rows else ""
         return (
             f"batch {self.batch:,}, heads {self.heads:,} ({differs}), {queries:,} x {keys:,}, "
             f"{self.density:.1%} allowed{empty}"

@@ -13,9 +13,9 @@ from maskkit_audit._leaks import leaks_of
 from maskkit_audit._recognize import Recognition, recognize
 from maskkit_audit._report import Entry, Report
 
-BLOCKED_BELOW = -1e4
-"""Scores from here down are blocked: -inf, the lowest number of a dtype, -1e9 and -1e4 are; biases such as ALiBi's, and
-the -100 of some shifted windows, are not."""
+BLOCKED_BELOW = -5e3
+"""Scores from here down are blocked: -inf, the lowest number of a dtype, -1e9 and -1e4 added are; biases such as
+ALiBi's, and the -100 of some shifted windows, are not."""
 
 
 def audit(
@@ -53,12 +53,39 @@ def audit(
         ConfigError: the model is none of Torch's, or is elsewhere than the inputs; it does not run on them; no
             attention ran, or only in code that was compiled elsewhere; or `expect` is for other lengths.
     """
+    calls = calls_of(model, inputs, blocked_below)
+    facts = Facts.of(inputs, expect, valid, documents)
+    known: dict[tuple[Any, ...], Recognition] = {}
+    entries = [_entry(call, facts, known) for call in calls]
+    notes: list[str] = []
+    if any(map(_is_compiled, model.modules())):
+        notes.append("what is compiled in it ran eager here; the compiled code itself was not looked at")
+    if reach:
+        from maskkit_audit._reach import compared
+
+        notes += compared(model, inputs, calls)
+    return Report(type(getattr(model, "_orig_mod", model)).__name__, entries, tuple(notes))
+
+
+def assert_attends(model: Any, inputs: Any, expect: Any = None, **options: Any) -> Report:
+    """`audit`, as a test.
+
+    Raises:
+        AssertionError: there is a leak; the message is the report.
+    """
+    report = audit(model, inputs, expect, **options)
+    if report.leaks:
+        raise AssertionError(f"{report.title} attends otherwise than it should\n{report.text(100)}")
+    return report
+
+
+def calls_of(model: Any, inputs: Any, blocked_below: float = BLOCKED_BELOW) -> list[Call]:
+    """What every attention did when the model ran, in order; arguments and errors as `audit`."""
     import torch
     from maskkit_audit._intercept import Watch
     from maskkit_audit._kernels import watching
 
     _check(torch, model, inputs)
-    facts = Facts.of(inputs, expect, valid, documents)
     watch = Watch(_names(model), blocked_below)
     training = [module for module in model.modules() if module.training]
     try:
@@ -73,28 +100,7 @@ def audit(
             f"no attention ran in {type(model).__name__}: neither a fused one nor a softmax whose result is multiplied "
             "with values. Of what was exported or compiled elsewhere audit the eager model; of a function use observed"
         )
-    known: dict[tuple[Any, ...], Recognition] = {}
-    entries = [_entry(call, facts, known) for call in watch.calls]
-    notes: list[str] = []
-    if any(map(_is_compiled, model.modules())):
-        notes.append("what is compiled in it ran eager here; the compiled code itself was not looked at")
-    if reach:
-        from maskkit_audit._reach import compared
-
-        notes += compared(model, inputs, watch.calls)
-    return Report(type(getattr(model, "_orig_mod", model)).__name__, entries, tuple(notes))
-
-
-def assert_attends(model: Any, inputs: Any, expect: Any = None, **options: Any) -> Report:
-    """`audit`, as a test.
-
-    Raises:
-        AssertionError: there is a leak; the message is the report.
-    """
-    report = audit(model, inputs, expect, **options)
-    if report.leaks:
-        raise AssertionError(f"{report.title} attends otherwise than it should\n{report.text(100)}")
-    return report
+    return watch.calls
 
 
 def _entry(call: Call, facts: Facts, known: dict[tuple[Any, ...], Recognition]) -> Entry:

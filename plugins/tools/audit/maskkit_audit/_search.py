@@ -26,8 +26,6 @@ from maskkit_audit._patterns import (
     widened,
 )
 
-SECONDS = 0.9
-"""What the search may take; what it has found by then counts."""
 _MOST_HULLS, _MOST_AROUND, _MOST_NEAR = 14, 6, 4
 """How many of the smallest masks around a pattern are tried with each other, with further parts, and for a near one."""
 _MOST_COLUMNS = 64
@@ -40,13 +38,14 @@ class Search:
     Args:
         spans: (rows,) or (batch, rows), as many rows as keys.
         axes: ("query", "key"), or with "batch" before them.
+        until: when the search ends, as `time.monotonic` counts; what it has found by then counts.
     """
 
-    def __init__(self, spans: Spans, axes: tuple[str, ...]) -> None:
+    def __init__(self, spans: Spans, axes: tuple[str, ...], until: float) -> None:
         self.spans, self.axes = spans, axes
         self.total = count(spans)
         self.everything = int(np.prod(spans.shape)) * spans.limit
-        self.until = time.monotonic() + SECONDS
+        self.until = until
         self.seen: dict[str, Named] = {}
 
     def run(self) -> Named | None:
@@ -194,13 +193,19 @@ class Search:
         return self.total < allowed < self.everything and (spans & self.spans) == self.spans
 
 
+def _in_order(one: Named, other: Named) -> list[Named]:
+    """Short ones first, and behind them those of arrays."""
+    return sorted((one, other), key=lambda part: ("[" in part.text, len(part.text), part.text))
+
+
 def _both(one: Named, other: Named) -> Named:
-    one, other = sorted((one, other), key=lambda part: ("[" in part.text, len(part.text), part.text))
+    one, other = _in_order(one, other)
     text = " & ".join(_bracketed(part, "|") for part in (one, other))
     return Named(text, _mask(one) & _mask(other), one.spans & other.spans, one.parts + other.parts)
 
 
 def _either(one: Named, other: Named) -> Named:
+    one, other = _in_order(one, other)
     text = " | ".join(_bracketed(part, "&") for part in (one, other))
     return Named(text, _mask(one) | _mask(other), one.spans | other.spans, one.parts + other.parts)
 

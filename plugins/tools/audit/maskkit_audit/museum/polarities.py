@@ -12,7 +12,7 @@ from maskkit_audit.museum._toy import Toy, sdpa, tokens, tril
 __all__ = ["additive_as_boolean", "ones_added", "padding_inverted", "upside_down"]
 
 
-class _Encoder(nn.Module):
+class Encoder(nn.Module):
     """`nn.MultiheadAttention`, given the mask of a tokenizer."""
 
     def __init__(self, mended: bool) -> None:
@@ -37,11 +37,11 @@ def upside_down(mended: bool = False) -> dict[str, Any]:
     return dict(model=Toy(rule), inputs=dict(x=tokens(12)), expect="causal")
 
 
-@exhibit("inverted", "pytorch/pytorch#92554")
+@exhibit("inverted", "InseeFrLab/torchTextClassifiers#92")
 def padding_inverted(mended: bool = False) -> dict[str, Any]:
     """A tokenizer's mask is 1 where real; `key_padding_mask` is True where padding."""
     real = torch.tensor([[1] * 9 + [0] * 3, [1] * 7 + [0] * 5])
-    return dict(model=_Encoder(mended), inputs=dict(x=tokens(12, batch=2), attention_mask=real))
+    return dict(model=Encoder(mended), inputs=dict(x=tokens(12, batch=2), attention_mask=real))
 
 
 @exhibit("inverted", "pytorch/pytorch#92554")
@@ -55,7 +55,7 @@ def additive_as_boolean(mended: bool = False) -> dict[str, Any]:
     return dict(model=Toy(rule), inputs=dict(x=tokens(12)), expect="causal")
 
 
-@exhibit("lost", "mlverse/torch#1205")
+@exhibit("lost", "timeseriesAI/tsai#171")
 def ones_added(mended: bool = False) -> dict[str, Any]:
     """0 and 1 are added to scores of which they were to block some: every key keeps its place."""
 

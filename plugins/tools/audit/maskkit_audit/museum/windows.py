@@ -44,7 +44,7 @@ def one_token_ahead(mended: bool = False) -> dict[str, Any]:
     return dict(model=Toy(rule), inputs=dict(x=tokens(12)), expect="causal")
 
 
-@exhibit("blocks", "meta-pytorch/attention-gym#31")
+@exhibit("blocks", "pytorch/pytorch#136601")
 def stale_blocks(mended: bool = False) -> dict[str, Any]:
     """A block mask is kept from the last batch, and only its predicate is replaced."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
