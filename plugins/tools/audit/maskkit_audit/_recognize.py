@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +12,10 @@ from maskkit import ConfigError, Mask, Spans, from_array, stack
 from maskkit.arrays import is_array
 from maskkit_audit._atoms import Named, ask, shortest
 from maskkit_audit._patterns import count, differing, spans_of, widened
-from maskkit_audit._search import Search
+from maskkit_audit._search import Budget, Search
 
 _FEW_WORDS = 3
 """An expression of so many names and parameters is short enough."""
-_LEAST_SECONDS, _MOST_SECONDS, _LONG = 0.5, 0.9, 1024
-"""What the search may take of few tokens, and of so many and more; single masks are asked for always."""
 _SHOWN = 8
 """Rows that are named where a mask departs from its nearest."""
 NOTHING = "nothing is allowed"
@@ -75,15 +72,14 @@ def recognize(array_or_mask: Any, *, true: str = "allowed", axes: Any = None) ->
         mask = from_array(array, true=true, axes=axes)
     else:
         raise ConfigError(f"recognize takes a mask or an array of booleans, got {type(array_or_mask).__name__}")
-    share = min(1, mask.shape[-1] / _LONG)
-    return _Target(mask, time.monotonic() + _LEAST_SECONDS + share * (_MOST_SECONDS - _LEAST_SECONDS)).recognition
+    return _Target(mask, Budget()).recognition
 
 
 class _Target:
     """A mask whose name is looked for."""
 
-    def __init__(self, mask: Mask, until: float) -> None:
-        self.until = until
+    def __init__(self, mask: Mask, budget: Budget) -> None:
+        self.budget = budget
         self.mask, self.axes, self.shape = mask, mask.axes, mask.shape
         self.spans = spans_of(mask)
 
@@ -114,13 +110,13 @@ class _Target:
         first = Spans(self.spans.lo[:, :1], self.spans.hi[:, :1], self.spans.limit)
         if widened(first, self.spans.shape) != self.spans:
             return None
-        return _Target(self.mask[0], self.until).recognition
+        return _Target(self.mask[0], self.budget).recognition
 
     def _search(self) -> Named | None:
         """Over the ways in which a pattern can be a part of a square; the nearest of them where none is equal."""
         near: list[Named] = []
         for square in _squares(self.spans):
-            search = Search(square.spans, self.axes, self.until)
+            search = Search(square.spans, self.axes, self.budget)
             near += square.candidates(self.axes)
             if (found := search.run()) is not None:
                 near.append(square.cut(found))
@@ -143,7 +139,7 @@ class _Target:
             spans = spans_of(plane)
             key = spans.lo.tobytes() + spans.hi.tobytes()
             if key not in known:
-                known[key] = _Target(plane, self.until).recognition
+                known[key] = _Target(plane, self.budget).recognition
             found.append(known[key])
         if any(one.mask is None for one in found):
             return Recognition(expression="", mask=None, exact=False)

@@ -4,6 +4,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from maskkit_audit import recognize
 import maskkit
 from maskkit import AttentionMask, ConfigError, MaskGroup
@@ -149,3 +151,26 @@ def test_a_class_whose_guess_fails_is_left_out(caplog):
     with maskkit.register(Wrong):
         assert recognize(np.tri(6, dtype=bool)).expression == "causal"
     assert "Wrong.recognize failed" in caplog.text
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (3, 7), (7, 4), (2, 5, 5), (2, 3, 6)])
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_said_of_any_array_is_true(seed, shape):
+    """The nearest mask differs in the rows that are named, and in no others."""
+    allowed = np.random.default_rng(seed).random(shape) < 0.5
+    found = recognize(allowed, axes=("batch", "query", "key")[-len(shape) :])
+    mask = found.mask.allowed()
+    apart = np.broadcast_to(mask.reshape(mask.shape[max(0, mask.ndim - len(shape)) :]), shape) != allowed
+    assert found.exact == (not apart.any())
+    assert found.rows.tolist() == np.argwhere(apart.any(axis=-1)).tolist()
+    assert found.pairs == apart.sum()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_intersections_of_any_two(data):
+    parts = ["causal", "sliding_window(window_size=5)", "banded(band_width=7)", "block_causal(block_size=4)"]
+    parts += ["document(lengths=[5, 9, 6])", "key_padding(lengths=[20, 13])", "window(left=3, right=2)"]
+    one, other = data.draw(st.sampled_from(parts[:4])), data.draw(st.sampled_from(parts))
+    mask = maskkit.parse(f"{one} & {other}", seq_len=20)
+    assert recognize(mask.allowed(), axes=mask.axes).exact
