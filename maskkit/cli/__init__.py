@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
     logging.getLogger("maskkit").addHandler(handler)
     showwarning, warnings.showwarning = warnings.showwarning, _show_warning
     try:
-        code = _command().main(args=argv, prog_name="maskkit", standalone_mode=False)
+        code = _command(argv).main(args=argv, prog_name="maskkit", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
@@ -85,11 +85,13 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     print(f"maskkit: WARNING: {message}", file=sys.stderr)
 
 
-def _command() -> Any:
-    """The app with the commands of plugins."""
+def _command(argv: list[str]) -> Any:
+    """The app with the commands of plugins, which are loaded where none of our own is asked for."""
     from maskkit.registry.catalog import COMMAND, offering
 
-    if offering(COMMAND):
+    own = {command.name for command in app.registered_commands}
+    asked = next((arg for arg in argv if not arg.startswith("-")), None)
+    if asked not in own and offering(COMMAND):
         from maskkit.registry.loader import registry
 
         for more in registry.commands():

@@ -89,9 +89,10 @@ def maskkit_commands():
 
 def test_a_broken_command_plugin_is_one_warning(site):
     site.add("acme-hello", "acme_hello", "raise RuntimeError('boom')", "acme-hello")
-    done = site.maskkit("list", "causal")
+    assert site.maskkit("list", "causal").stderr == ""  # our own commands do not ask plugins for theirs
+    done = site.maskkit("--help")
     assert done.returncode == 0
-    assert "causal" in done.stdout
+    assert "render" in done.stdout
     assert done.stderr.count("\n") == 1
     assert "skipped" in done.stderr
     assert "boom" in done.stderr

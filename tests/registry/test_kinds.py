@@ -179,6 +179,8 @@ def test_modules_are_loaded_only_for_their_hook(site):
         out = said(site, code)
         assert {word for word in ("form", "tool", "both") if f"{word} imported" in out} == set(words.split()), code
     out = site.maskkit("list", "causal").stdout
+    assert "imported" not in out
+    out = site.maskkit("--help").stdout
     assert {word for word in ("form", "tool", "both") if f"{word} imported" in out} == {"tool", "both"}
 
 
