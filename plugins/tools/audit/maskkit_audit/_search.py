@@ -27,6 +27,8 @@ from maskkit_audit._patterns import (
 
 _MOST_HULLS, _MOST_AROUND, _MOST_NEAR = 14, 6, 8
 """How many of the smallest masks around a pattern are tried with each other, with further parts, and for a near one."""
+_FEW_WORDS, _MANY_WORDS = 2, 12
+"""Words with which an expression is short enough not to be intersected further, and not to be taken apart."""
 _ASKED = 40
 """Of 1,024 tokens all classes are asked in 10 to 20 ms."""
 _NEARLY = 0.9
@@ -68,9 +70,14 @@ class Search:
         found = list(self._single())
         if len(self.spans) > _MOST_COLUMNS:
             return shortest(found)
-        for most, tried in ((2, self._pairs), (4, self._differences), (4, self._unions), (4, self._triples)):
-            best = shortest(found)  # with more words than the shortest that could be found now
-            if (best and best.words <= most) or self.budget.is_spent:
+        for enough, tried in (
+            (_FEW_WORDS, self._pairs),
+            (_MANY_WORDS, self._differences),
+            (_MANY_WORDS, self._unions),
+            (_MANY_WORDS, self._triples),
+        ):
+            best = shortest(found)
+            if (best and best.words <= enough) or self.budget.is_spent:
                 break
             found += tried()
         return shortest(found)
@@ -200,7 +207,7 @@ class Search:
 
     def _ask(self, spans: Spans) -> list[Named]:
         """What classes say of a pattern, and of what any of its samples allows."""
-        self.budget.left -= 1
+        self.budget.left -= len(self.axes) - 1
         found = ask(spans, self.axes)
         if len(self.axes) > 2:
             whole = over_batch(spans)

@@ -154,7 +154,7 @@ def test_a_class_whose_guess_fails_is_left_out(caplog):
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (3, 7), (7, 4), (2, 5, 5), (2, 3, 6)])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0])
 def test_what_is_said_of_any_array_is_true(seed, shape):
     """The nearest mask differs in the rows that are named, and in no others."""
     allowed = np.random.default_rng(seed).random(shape) < 0.5
