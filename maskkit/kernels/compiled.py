@@ -68,13 +68,15 @@ _chosen: dict[str, Kernel] = {}
 
 def _run(query: Any, key: Any, value: Any, name: str) -> list[torch.Tensor]:
     problem = Problem.remembered(name.partition(" ")[0])
-    found = _chosen[name].attend(query, key, value, problem.mask, problem)
+    with torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False):  # operators lack it
+        found = _chosen[name].attend(query, key, value, problem.mask, problem)
     return list(found) if problem.return_lse else [found]
 
 
 @torch.library.custom_op("maskkit::attend", mutates_args=())  # type: ignore[untyped-decorator]
 def _attend_op(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, name: str) -> list[torch.Tensor]:
-    return [x.clone() for x in _run(query, key, value, name)]
+    with torch.no_grad():
+        return [x.clone() for x in _run(query, key, value, name)]
 
 
 @_attend_op.register_fake  # type: ignore[untyped-decorator]
@@ -89,8 +91,8 @@ def _(query: Any, key: Any, value: Any, name: str) -> list[torch.Tensor]:
 def _backward_op(
     grads: list[torch.Tensor], query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, name: str
 ) -> list[torch.Tensor]:
-    """The kernel runs again, for its graph of autograd is not there any more; operators are without autograd."""
-    with torch.enable_grad(), torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False):
+    """The kernel runs again: its graph of autograd is not there any more."""
+    with torch.enable_grad():
         q, k, v = arrays = [x.detach().requires_grad_() for x in (query, key, value)]
         outs = _run(q, k, v, name)
         return [x.contiguous() for x in torch.autograd.grad(outs, arrays, grads)]

@@ -51,7 +51,7 @@ def test_form():
 
 
 def test_contract(unfused):
-    check_attention(Elsewhere(), "torch", every=4096, device="cpu:0")
+    check_attention(Elsewhere(), "torch", every=4096, device="cpu:0", compiled=False)  # unfused it does not compile
 
 
 @pytest.mark.parametrize("expression", ["dilated(window_size=33, dilation=4)", "longformer(window_size=9)", "~causal"])
