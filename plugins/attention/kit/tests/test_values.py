@@ -176,11 +176,12 @@ def test_causal_counts_from_the_first_token_beside_a_mask_value(queries, asked):
 @pytest.mark.parametrize("name", ["multi_head", "differential"])
 def test_it_is_so_in_every_precision(name, dtype):
     """Within rounding, and a blocked row gives zeros."""
+    if dtype == "float64" and BACKEND == "jax":
+        pytest.skip("JAX has float64 if it is told so when it starts")
     layer, x, mask = layer_of(name, dtype=dtype), inputs_of(name, 64), window(64)
     layer(x)
     found, expected = (differentiate(layer, [x], attention_mask=given) for given in (mask, mask.allowed()[None]))
-    exact = "x64" if dtype == "float64" and BACKEND == "torch" else dtype
-    close(found, expected, {"x64": 1e-12, "float64": 1e-5, "mixed_float16": 5e-3, "mixed_bfloat16": 4e-2}[exact])
+    close(found, expected, {"float64": 1e-12, "mixed_float16": 5e-3, "mixed_bfloat16": 4e-2}[dtype])
     assert not found.outputs[0][:, 5].any()
 
 
