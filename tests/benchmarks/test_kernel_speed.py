@@ -35,6 +35,8 @@ MASKS = {
     "ragged documents": lambda n: maskkit.create("document", lengths=ragged(n)),
     "ragged causal documents": lambda n: maskkit.parse(f"document(lengths={ragged(n)}) & causal", seq_len=n),
     "sinks and window": lambda n: maskkit.create("sink", seq_len=n, window_size=256),
+    "prefix lm": lambda n: maskkit.create("prefix_lm", seq_len=n, prefix_len=n // 8),
+    "chunks of 512": lambda n: maskkit.create("chunked", seq_len=n, chunk_size=512),
     "longformer": lambda n: maskkit.create("longformer", seq_len=n, window_size=257, global_tokens=(0, 1, 2, 3)),
     "neighborhood 7 x 7": lambda n: maskkit.create("neighborhood", height=64, width=n // 64, kernel_size=7),
 }
