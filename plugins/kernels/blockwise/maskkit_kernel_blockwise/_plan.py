@@ -12,7 +12,7 @@ import numpy.typing as npt
 from attrs import evolve, frozen
 from maskkit import Cost, Problem, Spans
 from maskkit.limits import Recent
-from maskkit_blocks import Call, layers, tiles
+from maskkit_blocks import Call, Schedules, tiles
 from maskkit_kernel_blockwise import _cost
 
 Ints = npt.NDArray[np.int32]
@@ -114,9 +114,7 @@ class Job:
 def cost(problem: Problem, rows: int | None) -> Cost:
     """The estimate, and what is computed and held for it."""
     passes = [job(problem, rows, backward) for backward in ((False, True) if problem.training else (False,))]
-    return Cost(
-        sum(one.seconds for one in passes), pairs=passes[0].pairs, nbytes=sum(one.nbytes for one in passes)
-    )
+    return Cost(sum(one.seconds for one in passes), pairs=passes[0].pairs, nbytes=sum(one.nbytes for one in passes))
 
 
 def job(problem: Problem, rows: int | None, backward: bool) -> Job:
@@ -144,8 +142,10 @@ def _make(problem: Problem, rows: int | None, backward: bool) -> Job:
     jobs = []
     for order in orders:
         spans = planes if order is None else [planes[0].take(order)]
-        for size in sizes if order is None else [min(64, problem.queries)]:
-            jobs.append(_job(problem, spans, of[:, 0], key_lanes, share, min(size, problem.queries), order, backward))
+        jobs += [
+            _job(problem, spans, of[:, 0], key_lanes, share, min(size, problem.queries), order, backward)
+            for size in (sizes if order is None else [64])
+        ]
     return min(jobs, key=lambda one: one.seconds)
 
 
@@ -207,7 +207,7 @@ class _Blocks(NamedTuple):
 
 
 def _blocks(spans: Spans, rows: int, exact: bool) -> _Blocks:
-    [calls] = layers(spans, rows, apart=False, triangles=True, exact=exact)
+    [calls] = Schedules(spans).layers(rows, exact=exact, halves=False)
     parts = [part for call in calls for part in _cut(call, spans, rows)]
     if not parts:
         none = np.zeros((0, _RUNS), int)

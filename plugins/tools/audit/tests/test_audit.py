@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maskkit_audit import assert_attends, audit, reach
-from maskkit_audit._run import calls_of
 from torch import nn
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 import maskkit
 from maskkit import ConfigError
+from maskkit_audit import assert_attends, audit, reach
+from maskkit_audit._run import calls_of
 
 sdpa = torch.nn.functional.scaled_dot_product_attention
 pytestmark = [

@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maskkit_audit import observed
 from maskkit import ConfigError
+from maskkit_audit import observed
 
 sdpa = torch.nn.functional.scaled_dot_product_attention
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maskkit_audit import recognize
 import maskkit
 from maskkit import AttentionMask, ConfigError, MaskGroup
+from maskkit_audit import recognize
 
 CLASSES = [cls for name in maskkit.names("mask") if not issubclass(cls := maskkit.find(name, "mask"), MaskGroup)]
 SAMPLES = [pytest.param(cls, params, id=f"{cls.name}-{i}") for cls in CLASSES for i, params in enumerate(cls.samples)]
