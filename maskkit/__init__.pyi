@@ -73,9 +73,12 @@ from .arrays.fields import by_content as by_content
 from .arrays.libraries import host as host
 from .masks.given import from_array as from_array
 from .masks.from_flex import from_flex as from_flex
+from .masks.from_flex import from_form as from_form
 from .masks.beside import stack as stack
 from .masks.beside import direct_sum as direct_sum
 from .masks.beside import grid as grid
+from .masks.beside import from_spans as from_spans
+from .masks.rows import plane_spans as plane_spans
 from .masks.padding import PaddingMask as PaddingMask
 from .masks.padding import is_of_tokens as is_of_tokens
 from .registry.extensions import backend as backend

@@ -13,13 +13,12 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
-from maskkit import limits
 from maskkit.arrays.dtypes import dtype_name, is_floating
 from maskkit.arrays.libraries import is_array, library
 from maskkit.errors import ConfigError
-from maskkit.masks.axes import HEADS, LEADING, is_attention, sizes
+from maskkit.masks.axes import HEADS, is_attention, sizes
 from maskkit.masks.mask import Mask
-from maskkit.masks.rows import iterate_rows, plane_of, planes
+from maskkit.masks.rows import plane_spans
 from maskkit.masks.spans import Spans
 from maskkit.validators import is_number, shown
 
@@ -70,17 +69,8 @@ class Problem:
         if mask is None:
             lo = np.zeros((1, self.queries), np.int32)
             return [Spans(lo, lo + np.int32(self.keys), self.keys)], np.zeros(whole, np.int64)
-        if not mask.on_host:
-            return None
-        found: dict[tuple[int, ...], list[Spans]] = {plane: [] for plane in planes(mask)}
-        for plane, _, rows in iterate_rows(mask):
-            spans = rows if isinstance(rows, Spans) else None if _large(mask) else Spans.from_bool(rows)
-            if spans is None or len(spans) > max(limits.intervals, _FEW):
-                return None
-            found[plane].append(spans)
-        of = plane_of(mask)
-        of = np.expand_dims(of, tuple(i for i, axis in enumerate(LEADING) if axis not in mask.axes))
-        return [Spans.join(parts) for parts in found.values()], np.broadcast_to(of, whole)
+        found = plane_spans(mask)
+        return None if found is None else (found[0], np.broadcast_to(found[1], whole))
 
     def remember(self) -> str:
         """A name by which the operators of a graph find this problem again, for graphs hold no masks.
@@ -187,14 +177,6 @@ def wants_gradients(arrays: Any) -> bool:
     """Whether Torch would ask for gradients of any."""
     torch = sys.modules.get("torch")
     return bool(torch and torch.is_grad_enabled() and any(getattr(array, "requires_grad", False) for array in arrays))
-
-
-_CELLS, _FEW = 2**24, 64
-"""Up to so many cells a mask without spans is searched for them; a row may have so many."""
-
-
-def _large(mask: Mask) -> bool:
-    return math.prod(mask.shape) > _CELLS
 
 
 def _as_mask(mask: Any) -> Mask | None:

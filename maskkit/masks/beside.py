@@ -14,6 +14,7 @@ from maskkit.arrays.indices import maximum, minimum, take
 from maskkit.errors import ConfigError
 from maskkit.masks.algebra import Several, of_one_dtype
 from maskkit.masks.axes import HEADS, LEADING, own_index, plane_ids, sizes, together
+from maskkit.masks.given import of_spans
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.spans import Spans
 from maskkit.validators import one_of, shown
@@ -271,3 +272,10 @@ def replaced(parts: list[Mask], rows: Any, columns: Any) -> Mask:
     if len(set(zip(rows, columns, strict=True))) < len(parts):
         raise ConfigError(f"two masks stand in one cell of the grid, got rows {rows} and columns {columns}")
     return _placed(tuple(parts), tuple(rows), tuple(columns))
+
+
+def from_spans(planes: Sequence[Sequence[Spans]]) -> Mask:
+    """The mask of spans, of sample b and head h those of `planes[b][h]`; of one sample, or head, there is no axis."""
+    heads = [[of_spans(spans) for spans in row] for row in planes]
+    samples = [stack(row) if len(row) > 1 else row[0] for row in heads]
+    return stack(samples, "batch") if len(samples) > 1 else samples[0]

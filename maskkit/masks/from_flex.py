@@ -1,4 +1,4 @@
-"""Masks from Torch FlexAttention's `BlockMask`."""
+"""Masks from forms of other libraries; Torch FlexAttention's `BlockMask` among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from maskkit import limits
 from maskkit.errors import ConfigError
 from maskkit.masks.beside import stack
-from maskkit.masks.given import IntervalMask, from_array
+from maskkit.masks.exports.fits import exporter
+from maskkit.masks.given import from_array, of_spans
 from maskkit.masks.mask import Mask
 from maskkit.masks.spans import Spans
 from maskkit.validators import shown
@@ -49,6 +50,26 @@ def from_flex(block_mask: Any) -> Mask:
     return _made[block_mask][1]
 
 
+def from_form(form: str, value: Any, **options: Any) -> Mask:
+    """The mask that a form of another library holds, as `mask.export(form)` gives it.
+
+    Args:
+        form: the exporter's name; "flex" reads a BlockMask.
+        value: the form.
+        options: the exporter's own, such as lengths that the form does not tell.
+
+    Raises:
+        ConfigError: no exporter has this name, the form holds no whole mask, or the value is none of this form.
+    """
+    if form == "flex":
+        return from_flex(value, **options)
+    found = exporter(form)
+    if not hasattr(found, "read"):
+        raise ConfigError(f"the form {form!r} holds no whole mask to read; keep the mask that it was made from")
+    mask: Mask = found.read(value, **options)
+    return mask
+
+
 def _listed(block_mask: Any, counts: Any, indices: Any) -> Bools:
     """The blocks of a table: (batch, heads, rows, columns)."""
     rows, columns = (-(-n // size) for n, size in zip(block_mask.seq_lengths, block_mask.BLOCK_SIZE, strict=True))
@@ -74,8 +95,7 @@ def _plane(block_mask: Any, b: int, h: int, partial: Bools, full: Bools) -> Mask
             limits.check_dense("mask of booleans", block_mask.seq_lengths, 1)
     if max(map(len, parts)) > limits.intervals:
         return from_array(np.concatenate([spans.to_bool() for spans in parts]), true="allowed")
-    spans = Spans.join(parts)
-    return IntervalMask(ends=np.stack([spans.lo, spans.hi]), k_len=spans.limit)
+    return of_spans(Spans.join(parts))
 
 
 def _rows(block_mask: Any, b: int, h: int, partial: Bools, full: Bools) -> Iterator[Spans]:

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+import numpy as np
 from attrs import field, frozen
+from maskkit import limits
 from maskkit.arrays.fields import as_array, as_flags, by_content
 from maskkit.arrays.indices import take
 from maskkit.errors import ConfigError
 from maskkit.masks.axes import HEADS, is_attention
 from maskkit.masks.mask import AttentionMask, Mask
+from maskkit.masks.spans import Spans
 from maskkit.validators import array, one_of, positive, shown
 
 _BOOLEANS = array(dtype="bool")
@@ -78,6 +81,13 @@ class IntervalMask(AttentionMask):
         first, behind = self.ends
         every = ((take(lo, q) <= k) & (k < take(hi, q)) for lo, hi in zip(first, behind, strict=True))
         return reduce(lambda a, b: a | b, every)
+
+
+def of_spans(spans: Spans) -> Mask:
+    """The mask of one plane: of intervals, or of booleans where a row has more of them than spans should."""
+    if len(spans) > limits.intervals:
+        return from_array(spans.to_bool(), true="allowed")
+    return IntervalMask(ends=np.stack([spans.lo, spans.hi]), k_len=spans.limit)
 
 
 def from_array(x: Any, true: str, axes: Sequence[str] | None = None) -> Mask:

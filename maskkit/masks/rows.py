@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,6 +71,29 @@ def spans_or_found(pattern: Pattern, rows: Ints) -> Spans:
     if len(rows) <= few:
         return Spans.from_bool(_bools(pattern, (), rows))
     return Spans.join([spans_or_found(pattern, rows[start : start + few]) for start in range(0, len(rows), few)])
+
+
+_SEARCHED, _FEW = 2**24, 64
+"""Up to so many positions a mask without spans is searched for them; a row may have so many."""
+
+
+def plane_spans(mask: Pattern) -> tuple[list[Spans], Ints] | None:
+    """The spans of the different planes of an attention mask, and which of them every (sample, head) has.
+
+    The numbers are (B, H), with 1 where the mask has no such axis. None where its values are elsewhere, or it has no
+    few intervals per row and is too large to look for them.
+    """
+    if not mask.on_host:
+        return None
+    found: dict[tuple[int, ...], list[Spans]] = {plane: [] for plane in planes(mask)}
+    for plane, _, rows in iterate_rows(mask):
+        large = math.prod(mask.shape) > _SEARCHED
+        spans = rows if isinstance(rows, Spans) else None if large else Spans.from_bool(rows)
+        if spans is None or len(spans) > max(limits.intervals, _FEW):
+            return None
+        found[plane].append(spans)
+    lacking = tuple(i for i, axis in enumerate(("batch", "head")) if axis not in mask.axes)
+    return [Spans.join(parts) for parts in found.values()], np.expand_dims(plane_of(mask), lacking)
 
 
 def iterate_rows(pattern: Pattern, multiple: int = 1) -> Iterator[tuple[tuple[int, ...], slice, Spans | Bools]]:

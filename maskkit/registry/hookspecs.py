@@ -32,7 +32,10 @@ class Exporter(Protocol):
 
     @property
     def export(self) -> Callable[..., Any]:
-        """`export(mask, **options)`: the mask in this form, or a ConfigError that says why it cannot be held."""
+        """`export(mask, **options)`: the mask in this form, or a ConfigError that says why it cannot be held.
+
+        Where the form holds the whole mask, `read(value, **options)` gives it back, for `maskkit.from_form`.
+        """
 
 
 class Picture(Protocol):

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from maskkit.errors import ConfigError, NoFit
+from maskkit.errors import ConfigError, MaskkitError, NoFit
 from maskkit.masks.exports.varlen import Varlen, check_intervals, cu_seqlens, row_intervals
 from maskkit.masks.pattern import Pattern
 from maskkit.registry.extensions import extension
 from maskkit.registry.hookspecs import Exporter
+from maskkit.registry.loader import registry
 
 # -- by name; a plugin adds more through the hook `maskkit_backends` --------------------------------------------------
 
@@ -37,6 +38,19 @@ def exporter(name: str) -> Exporter:
         ConfigError: there is none.
     """
     return BUILT_IN.get(name) or extension(name, "form", "export", BUILT_IN)
+
+
+def forms(mask: Pattern) -> dict[str, Any]:
+    """Every installed form -> True, or a `NoFit` with the reason why it does not hold the mask."""
+    names = [*BUILT_IN, *sorted(found.name for found in registry.backends() if hasattr(found, "export"))]
+    found: dict[str, Any] = {}
+    for name in names:
+        try:
+            exporter(name).export(mask)
+            found[name] = True
+        except (MaskkitError, ImportError) as error:
+            found[name] = NoFit(str(error))
+    return found
 
 
 # -- those that cost little: a causal flag, a window, packed documents ------------------------------------------------

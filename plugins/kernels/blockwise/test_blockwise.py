@@ -172,6 +172,6 @@ def test_it_is_chosen_where_it_is_cheaper():
 )
 def test_what_it_does_not_do_is_refused(mask, options, words, monkeypatch):
     monkeypatch.setattr(maskkit.limits, "intervals", 4)
-    monkeypatch.setattr("maskkit.kernels.problem._CELLS", 1)
+    monkeypatch.setattr("maskkit.masks.rows._SEARCHED", 1)
     with pytest.raises(maskkit.ConfigError, match=words):
         maskkit.attend(*arrays(), mask, kernel="blockwise", **options)
