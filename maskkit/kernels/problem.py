@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from maskkit.arrays.dtypes import dtype_name, is_floating
 from maskkit.arrays.libraries import is_array, library
 from maskkit.errors import ConfigError
-from maskkit.masks.axes import HEADS, is_attention, sizes
+from maskkit.masks.axes import HEADS, check_attention, sizes
 from maskkit.masks.mask import Mask
 from maskkit.masks.rows import plane_spans
 from maskkit.masks.spans import Spans
@@ -188,9 +188,7 @@ def _as_mask(mask: Any) -> Mask | None:
 
 def _check_mask(mask: Mask, problem: Problem) -> None:
     """Every axis of the mask has the size that the arrays have, or 1 before query and key."""
-    if not is_attention(mask.axes):
-        hint = "; mask.keys() makes one of keys from it" if "token" in mask.axes else ""
-        raise ConfigError(f"{shown(mask)} is a mask of {', '.join(mask.axes)}, not of queries and keys{hint}")
+    check_attention(mask)
     wanted = dict(zip(HEADS, (problem.batch, problem.heads, problem.queries, problem.keys), strict=True))
     for axis, size in sizes(mask).items():
         if size != wanted[axis] and (size != 1 or axis in HEADS[-2:]):

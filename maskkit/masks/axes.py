@@ -103,7 +103,7 @@ def plane_ids(part: Pattern, axes: Sequence[str], shape: tuple[int, ...]) -> npt
 
 def with_heads(pattern: Pattern, array: Any) -> Any:
     """An array of an attention mask as (batch, head, query, key), with 1 where the mask has none."""
-    _check_attention(pattern)
+    check_attention(pattern)
     return array[tuple(slice(None) if axis in pattern.axes else None for axis in HEADS)]
 
 
@@ -112,7 +112,7 @@ def merged_heads(pattern: Pattern, array: Any, heads: int | None, batch: int | N
 
     As `torch.nn.MultiheadAttention` takes it: the heads of a sample stand side by side.
     """
-    _check_attention(pattern)
+    check_attention(pattern)
     own = sizes(pattern)
     if len(own) == 2:
         return array
@@ -145,7 +145,8 @@ def in_form(
     return with_heads(pattern, array) if form == "heads" else merged_heads(pattern, array, heads, batch)
 
 
-def _check_attention(pattern: Pattern) -> None:
+def check_attention(pattern: Pattern) -> None:
+    """Raise a ConfigError if it is no mask of queries and keys."""
     if not is_attention(pattern.axes):
         hint = "; mask.keys() makes one of keys from it" if "token" in pattern.axes else ""
         raise ConfigError(f"{shown(pattern)} is a mask of {', '.join(pattern.axes)}, not of queries and keys{hint}")

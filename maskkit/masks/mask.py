@@ -172,6 +172,20 @@ class Mask(Pattern):
         """
         return None
 
+    # -- forms of other libraries ---------------------------------------------------------------------------------
+
+    def export(self, form: str, **options: Any) -> Any:
+        """The mask in the form of another library: "flex", "varlen", or one that a plugin adds, such as "splash".
+
+        Args:
+            form: the exporter's name; "?" gives every installed form -> True, or a `NoFit` that says why not.
+            options: its own, see `maskkit.masks.exports.fits`.
+
+        Raises:
+            ConfigError: no exporter has this name, or the form cannot hold the mask exactly.
+        """
+        return fits.forms(self) if form == "?" else fits.exporter(form).export(self, **options)
+
     # -- pictures and figures -------------------------------------------------------------------------------------
 
     def stats(self, block_size: int = BLOCK_SIZE) -> Stats:
@@ -250,18 +264,6 @@ class AttentionMask(Mask):
         from maskkit.masks.exports import flex  # it imports Torch
 
         return flex.mask_mod(self, device)
-
-    def export(self, form: str, **options: Any) -> Any:
-        """The mask in the form of another library: "flex", "varlen", or one that a plugin adds, such as "splash".
-
-        Args:
-            form: the exporter's name; "?" gives every installed form -> True, or a `NoFit` that says why not.
-            options: its own, see `maskkit.masks.exports.fits`.
-
-        Raises:
-            ConfigError: no exporter has this name, or the form cannot hold the mask exactly.
-        """
-        return fits.forms(self) if form == "?" else fits.exporter(form).export(self, **options)
 
     def cu_seqlens(self, causal: bool = False) -> npt.NDArray[np.int32]:
         """Where documents begin, and the length at the end: `[0, 3, 8]`, for attention of variable length.

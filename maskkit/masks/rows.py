@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from maskkit import limits
+from maskkit.masks.axes import check_attention
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.spans import Spans
 
@@ -83,6 +84,7 @@ def plane_spans(mask: Pattern) -> tuple[list[Spans], Ints] | None:
     The numbers are (B, H), with 1 where the mask has no such axis. None where its values are elsewhere, or it has no
     few intervals per row and is too large to look for them.
     """
+    check_attention(mask)
     if not mask.on_host:
         return None
     found: dict[tuple[int, ...], list[Spans]] = {plane: [] for plane in planes(mask)}

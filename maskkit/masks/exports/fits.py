@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from maskkit.errors import ConfigError, MaskkitError, NoFit
+from maskkit.masks.axes import check_attention
 from maskkit.masks.exports.varlen import Varlen, check_intervals, cu_seqlens, row_intervals
 from maskkit.masks.pattern import Pattern
 from maskkit.registry.extensions import extension
@@ -23,6 +24,7 @@ class Flex:
 
     def export(self, mask: Pattern, block_size: int = 128, device: Any = None) -> Any:
         """As `mask.to_flex`."""
+        check_attention(mask)
         from maskkit.masks.exports.flex import block_mask  # it imports Torch
 
         return block_mask(mask, block_size, device)

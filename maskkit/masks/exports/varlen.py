@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from maskkit.errors import ConfigError
+from maskkit.masks.axes import check_attention
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.rows import planes, spans_of
 
@@ -37,6 +38,7 @@ class Varlen:
         Raises:
             ConfigError: the mask is not made of such documents; it names the first row that is not.
         """
+        check_attention(mask)
         problems: dict[str, None] = {}
         for one in (False, True) if causal is None else (causal,):
             try:
