@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, wraps
 from math import prod
 from typing import Any, ClassVar
 
@@ -27,6 +27,15 @@ class Pattern(Item):
     category: ClassVar[str] = "segmentation"
     form: ClassVar[str] = ""
     """The key of its saved form, of what no plugin makes."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "allows" in vars(cls):
+            allows = getattr(cls.allows, "__wrapped__", cls.allows)
+            for name, cell in zip(allows.__code__.co_freevars, allows.__closure__ or (), strict=True):
+                if name == "__class__":  # of `super()`: attrs, which makes a class anew, does not find it in there
+                    cell.cell_contents = cls
+            cls.allows = _of_wide(allows)  # type: ignore[method-assign]
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -144,6 +153,23 @@ class Pattern(Item):
         keys = [self.form, *(a.alias for a in self.__attrs_attrs__[1:])]
         values = (getattr(self, a.name) for a in self.__attrs_attrs__)
         return {key: save(x) for key, x in zip(keys, values, strict=True) if x is not None} if self.form else None
+
+
+def _of_wide(allows: Callable[..., Any]) -> Callable[..., Any]:
+    """A predicate whose plain integers are NumPy's: of Python's, `~` of a comparison is no boolean, and a narrow array
+    would not widen beside them. Nor would it beside narrow indices."""
+
+    @wraps(allows)
+    def wide(self: Pattern, *index: Any) -> Any:
+        return allows(self, *(np.int64(i) if type(i) is int else _wide(i) for i in index))
+
+    return wide
+
+
+def _wide(index: Any) -> Any:
+    """An index of a class of NumPy's as wide as a position can be."""
+    narrow = isinstance(index, (np.ndarray, np.integer)) and index.dtype.itemsize < 4
+    return index.astype(np.int64) if narrow else index
 
 
 class _Traced:

@@ -4,8 +4,10 @@ import logging
 
 import numpy as np
 import pytest
+from attrs import frozen
 import maskkit
 from maskkit import limits
+from maskkit.registry.loader import registry
 
 
 @pytest.fixture
@@ -183,3 +185,39 @@ def test_planes_of_a_figure_are_named_by_their_axes():
     assert [axes.get_title() for axes in drawn.axes] == ["head 0", "head 1"]
     assert drawn.get_suptitle() == repr(mask)
     assert [axes.get_ylabel() for axes in drawn.axes] == ["query"] * 2
+
+
+@pytest.mark.parametrize("name", maskkit.names("mask"))
+def test_plain_integers_give_what_the_array_has(name):
+    """Also where a predicate, or an operator, negates a comparison: `~True` is -2 in Python, and true."""
+    for sample in registry.find(name, "mask").samples:
+        made = maskkit.create(name, kind="mask", **sample)
+        for mask in made if isinstance(made, tuple) else (made,):
+            for one in (mask, ~mask, ~mask & ~mask[..., ::-1]):
+                dense = np.asarray(one)
+                some = np.random.default_rng(0).integers(0, dense.shape, (20, dense.ndim)).tolist()
+                assert [bool(one.allows(*place)) for place in some] == [dense[tuple(place)] for place in some]
+
+
+def test_plain_integers_and_narrow_ones_widen_narrow_fields():
+    levels = np.array([0, 255], np.uint8)
+    mask = maskkit.create("query_interaction", num_queries=2, interaction_type="hierarchical", hierarchy_levels=levels)
+    assert not mask.allows(0, 1)
+    assert not mask.allows(np.uint8(0), np.int8(1))
+    padded = maskkit.from_dict({"lengths": {"values": [200], "dtype": "uint8"}, "seq_len": 300, "padding": "pre"})
+    assert padded.allows(0, 256)
+    assert not padded.allows(0, 99)
+    near = maskkit.create("banded", seq_len=6, band_width=3)
+    index = np.arange(6, dtype=np.uint8)
+    np.testing.assert_array_equal(near.allows(index[:, None], index), near.allowed())
+
+
+def test_a_predicate_may_ask_that_of_its_base_class():
+    """`super()` finds it in classes that attrs makes anew."""
+
+    @frozen(kw_only=True)
+    class Tail(registry.find("causal")):
+        def allows(self, q, k):
+            return ~super().allows(q, k) | (q == k)
+
+    assert [[bool(Tail(seq_len=2).allows(q, k)) for k in (0, 1)] for q in (0, 1)] == [[True, True], [False, True]]
