@@ -135,6 +135,10 @@ scale_range = Rule("must be a pair (low, high) with 0 < low <= high <= 1", lambd
 ratio_range = Rule("must be a pair (low, high) with 0 < low <= high", lambda value: _is_range(value, float("inf")))
 
 
+def _is_masked(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and hasattr(value, "filled")
+
+
 def array(ndim: int | tuple[int, ...] | None = None, dtype: str | None = None) -> Rule:
     """An array of any library (lists are converted by `field(converter=as_array)`), by number of axes and dtype.
 
@@ -149,11 +153,13 @@ def array(ndim: int | tuple[int, ...] | None = None, dtype: str | None = None) -
         words += f" with {' or '.join(map(str, axes))} ax{'is' if axes == (1,) else 'es'}"
 
     def check(value: Any) -> bool:
-        if not is_array(value) or (axes and len(value.shape) not in axes) or 0 in value.shape:
+        if not is_array(value) or (axes and len(value.shape) not in axes) or 0 in value.shape or _is_masked(value):
             return False
         return not kinds or dtype_name(value.dtype).startswith(kinds)
 
     def hint(value: Any) -> str:
+        if _is_masked(value):
+            return "; of a masked array it would not be known what its masked values mean: give array.filled(...)"
         return "; no axis may be empty" if is_array(value) and 0 in value.shape else ""
 
     return Rule(words, check, hint=hint)

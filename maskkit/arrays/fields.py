@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,16 @@ def as_array(value: Any) -> Any:
     """A converter for array fields: lists become NumPy arrays, arrays of any library stay as they are.
 
     A mapping `{"values": nested list, "dtype": name}` is the saved form of an array whose dtype a list would lose.
+    What is no array, or not the same in that dtype, stays for the validator to refuse.
     """
-    if isinstance(value, Mapping) and set(value) == {"values", "dtype"}:
-        return np.asarray(value["values"], dtype=value["dtype"])
-    if isinstance(value, (list, tuple)):
-        return np.asarray(value)
+    with suppress(ValueError, TypeError, OverflowError):
+        if isinstance(value, Mapping) and set(value) == {"values", "dtype"}:
+            plain = np.asarray(value["values"])
+            array = plain.astype(value["dtype"])
+            if plain.dtype.kind in "biuf" and np.array_equal(plain, array, equal_nan=array.dtype.kind == "f"):
+                return array
+        elif isinstance(value, (list, tuple)):
+            return np.asarray(value)
     return value
 
 

@@ -48,6 +48,8 @@ def _node(node: ast.expr, text: str) -> dict[str, Any]:
         for keyword in node.keywords:
             if keyword.arg is None or keyword.arg == "type":
                 raise _refused(node, text)
+            if keyword.arg in keywords:
+                raise ConfigError(f"{keyword.arg!r} at column {keyword.col_offset + 1} is given twice; give it once")
             keywords[keyword.arg] = _literal(keyword.value, text)
         return {"type": _name(node.func, text), **keywords}
     raise _refused(node, text)

@@ -18,6 +18,7 @@ from maskkit.masks.places import as_slices
 from maskkit.masks.views import pick
 from maskkit.registry.item import Item, Settings
 from maskkit.registry.loader import registry
+from maskkit.validators import shown
 
 
 class Form(NamedTuple):
@@ -43,7 +44,7 @@ FORMS = {
     "or": Form("many", lambda parts: combine("or", *parts)),
     "xor": Form("many", lambda parts: combine("xor", *parts)),
     "not": Form("one", lambda part: ~part),
-    "view": Form("one", lambda part, slices: part[as_slices(slices)]),
+    "view": Form("one", lambda part, slices: part[as_slices(slices, part.shape)]),
     "pick": Form("one", pick),
     "at": Form("one", lambda part, query=None, key=None: part.at(query, key)),
     "T": Form("one", lambda part: part.T),
@@ -159,15 +160,15 @@ class _Reader:
             )
             raise ConfigError(f"{key!r} {needs}, got {dict(node)!r}")
         if inside == "value":
-            return make(node[key], **own)
+            return _made(key, make, node[key], own)
         below = f"{path}.{key}" if path else key
         if inside == "one":
             part = self._mask(node[key], below)
-            return None if part is None else make(part, **own)
+            return None if part is None else _made(key, make, part, own)
         if not isinstance(node[key], (list, tuple)) or not node[key]:
             raise ConfigError(f"{key!r} takes a list of masks, got {node[key]!r}")
         parts = [self._mask(part, f"{below}[{i}]") for i, part in enumerate(node[key])]
-        return None if any(part is None for part in parts) else make(parts, **own)
+        return None if any(part is None for part in parts) else _made(key, make, parts, own)
 
     def _with_lengths(self, key: str, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """Under `& | ^ ~`, masks that are not told their length take it from the others, where all have the same."""
@@ -201,6 +202,16 @@ class _Reader:
         if found is not None and not isinstance(found, Mask):
             raise ConfigError(f"{found.name} gives several masks; name the one that is meant")
         return found
+
+
+def _made(key: str, make: Callable[..., Any], inside: Any, beside: Mapping[str, Any]) -> Any:
+    """What a form makes; what cannot be done with so odd a mask or parameter is a ConfigError."""
+    try:
+        return make(inside, **beside)
+    except (TypeError, AttributeError, LookupError, OverflowError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{key!r} cannot be made of {shown(inside)} and {shown(dict(beside))}: {error}") from error
 
 
 def from_dict(d: Mapping[str, Any], /) -> Any:

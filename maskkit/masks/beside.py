@@ -264,8 +264,8 @@ def _placed(parts: tuple[Mask, ...], rows: tuple[int, ...], columns: tuple[int, 
 def replaced(parts: list[Mask], rows: Any, columns: Any) -> Mask:
     """A grid from its saved form."""
     for word, places in (("rows", rows), ("columns", columns)):
-        good = isinstance(places, (list, tuple)) and all(isinstance(i, int) and i >= 0 for i in places)
-        if not good or len(places) != len(parts) or set(places) != set(range(max(places) + 1)):
+        good = isinstance(places, (list, tuple)) and all(isinstance(i, int) for i in places)
+        if not good or len(places) != len(parts) or {*places} != {*range(len({*places}))}:
             raise ConfigError(
                 f"{word!r} must say for each mask of the grid where it stands, from 0, got {shown(places)}"
             )

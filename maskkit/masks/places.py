@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from maskkit.errors import ConfigError
-from maskkit.validators import is_integer
+from maskkit.validators import is_integer, shown
 
 
 def full_key(axes: Sequence[str], key: Any) -> list[Any]:
@@ -23,13 +23,17 @@ def full_key(axes: Sequence[str], key: Any) -> list[Any]:
     return keys
 
 
-def as_slices(saved: Any) -> tuple[slice, ...]:
-    """The slices that give a view of these `[start, step, count]`."""
+def as_slices(saved: Any, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The slices that give a view of these `[start, step, count]`, one for each axis of a mask of this shape."""
+    if not isinstance(saved, (list, tuple)) or len(saved) != len(shape):
+        raise ConfigError(f"slices of a view must be {len(shape)} lists, one for each axis, got {shown(saved)}")
     found = []
-    for one in saved:
+    for one, size in zip(saved, shape, strict=True):
         if not (isinstance(one, (list, tuple)) and len(one) == 3 and all(map(is_integer, one))):
-            raise ConfigError(f"slices of a view must be lists [start, step, count], got {one!r}")
+            raise ConfigError(f"slices of a view must be lists [start, step, count], got {shown(one)}")
         start, step, count = one
+        if not step or count < 1 or not (0 <= start < size and 0 <= start + step * (count - 1) < size):
+            raise ConfigError(f"slices of a view must stay in 0..{size - 1}, the places of the axis, got {one!r}")
         stop = start + step * count
         found.append(slice(start, stop if stop >= 0 else None, step))
     return tuple(found)

@@ -52,6 +52,11 @@ def test_expressions_hold_nothing_else(text):
     assert "an expression holds names" in words or isinstance(caught.value, maskkit.UnknownName)
 
 
+def test_a_keyword_stands_once():
+    text = message_of(maskkit.parse, "causal(seq_len=4, seq_len=9)")
+    assert text == "'seq_len' at column 19 is given twice; give it once"
+
+
 @pytest.mark.parametrize("text", ["causal &", "(causal", "", "~", "causal\ncausal", "\0"])
 def test_malformed_expressions_say_where(text):
     with pytest.raises(maskkit.ConfigError, match="cannot read"):

@@ -35,6 +35,15 @@ def test_from_array_takes_arrays_of_every_library():
         check_mask(mask)
 
 
+def test_masked_arrays_are_refused():
+    """Their mask would be lost without a word, here and in the fields of every mask."""
+    hidden = np.ma.masked_array([[True]], [[True]])
+    with pytest.raises(maskkit.ConfigError, match=r"give array\.filled"):
+        maskkit.from_array(hidden, true="allowed")
+    with pytest.raises(maskkit.ConfigError, match=r"give array\.filled"):
+        maskkit.create("key_padding", lengths=np.ma.masked_array([3, 1], [False, True]), seq_len=4)
+
+
 FOUR = ("batch", "head", "query", "key")
 
 
