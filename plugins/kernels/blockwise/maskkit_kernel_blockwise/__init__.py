@@ -1,4 +1,4 @@
-"""Blockwise: attention in JAX at the cost of what the mask allows, under jit and with gradients."""
+"""Blockwise: attention in JAX at the cost of what the mask allows, under `jit` and with gradients."""
 
 from typing import Any
 

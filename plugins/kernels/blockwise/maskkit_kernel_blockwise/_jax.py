@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from attrs import evolve
 from jax import lax
 from maskkit import Problem
@@ -17,6 +18,8 @@ from maskkit_kernel_blockwise import _plan
 from maskkit_kernel_blockwise._plan import Block, Group, Job
 
 _calls = Recent()
+_ZERO = np.int32(0)
+"""Places are int32, with 64-bit numbers too."""
 
 
 class _Call:
@@ -29,10 +32,15 @@ class _Call:
 
 
 def attend(query: Any, key: Any, value: Any, problem: Problem, rows: int | None) -> Any:
+    out, lse = compiled(problem, rows)(query, key, value)
+    return (out, lse) if problem.return_lse else out
+
+
+def compiled(problem: Problem, rows: int | None) -> Any:
+    """Attention of equal masks and shapes: one function, which JAX compiles once."""
     plain = evolve(problem, training=False, return_lse=False)  # what is compiled anyway
     call: _Call = _calls.get((plain, rows), lambda: _Call(plain, rows))
-    out, lse = call.run(query, key, value)
-    return (out, lse) if problem.return_lse else out
+    return call.run
 
 
 def _attention(problem: Problem, rows: int | None) -> Any:
@@ -43,14 +51,14 @@ def _attention(problem: Problem, rows: int | None) -> Any:
         return forward(query, key, value)[0]
 
     def forward(query: Any, key: Any, value: Any) -> Any:
-        job = _plan.job(problem, rows, backward=False)
+        job = _plan.job(problem, rows)
         out, lse = _forward(job, *_lanes(job, query, key, value), problem.factor)
         results = out.reshape(*query.shape[:3], -1), lse.reshape(query.shape[:3])
         return results, (query, key, value, *results)
 
     def backward(saved: Any, grads: Any) -> Any:
         query, key, value, out, lse = saved
-        job = _plan.job(problem, rows, backward=True)
+        job = _plan.job(problem, rows)
         wide = lse.dtype
         apart = (grads[0].astype(wide) * out.astype(wide)).sum(-1) - grads[1]  # what a row's scores have in common
         q, k, v = _lanes(job, query, key, value)
@@ -105,12 +113,15 @@ def _backward(job: Job, q: Any, k: Any, v: Any, grad: Any, lse: Any, apart: Any,
         def step(grads: Any, block: Block, group: Group = group) -> Any:
             of_q, of_k, of_v = grads
             keys, values = (_keys(group, block, x).astype(wide) for x in (k, v))
-            rows, given, its_lse, its_apart = (_rows(job, group, block, x).astype(wide) for x in (q, grad, lse, apart))
-            scores, _ = _scores(job, group, block, q, keys, scale)
-            weights = jnp.exp(scores - its_lse[..., None])
+            scores, mine = _scores(job, group, block, q, keys, scale)
+            read = (_rows(job, group, block, x).astype(wide) for x in (q, grad, lse, apart))
+            # rows of other blocks may be anything, NaN too
+            rows, given, its_lse, its_apart = (jnp.where(mine[(..., *[None] * (x.ndim - 3))], x, 0) for x in read)
+            blocked = scores == -jnp.inf  # there nothing is handed on, whatever its row has elsewhere
+            weights = jnp.where(blocked, 0, jnp.exp(scores - its_lse[..., None]))
             of_weights = _product("lgrd,lkd->lgrk", given, values)
-            of_scores = weights * (of_weights - its_apart[..., None]) * scale
-            new = _rows(job, group, block, of_q) + _product("lgrk,lkd->lgrd", of_scores, keys)
+            of_scores = jnp.where(blocked, 0, weights * (of_weights - its_apart[..., None]) * scale)
+            new = jnp.where(mine[:, None], _product("lgrk,lkd->lgrd", of_scores, keys), _rows(job, group, block, of_q))
             of_k = _add_keys(group, block, of_k, _product("lgrk,lgrd->lkd", of_scores, rows))
             of_v = _add_keys(group, block, of_v, _product("lgrk,lgrd->lkd", weights, given))
             return (_put(block, of_q, new), of_k, of_v), None
@@ -123,14 +134,9 @@ def _scores(job: Job, group: Group, block: Block, q: Any, keys: Any, scale: floa
     """The scores of a block, -inf where it is blocked; and which of its rows are its own."""
     row = block.query + jnp.arange(job.rows, dtype=jnp.int32)
     mine = (row >= block.first) & (row < block.last)
-    key = [
-        jnp.where((at >= block.low[run]) & (at < block.high[run]), at, -1)
-        for run, size in enumerate(group.sizes)
-        for at in [block.starts[run] + jnp.arange(size, dtype=jnp.int32)]
-    ]
-    at = jnp.concatenate(key)
+    at = _places(group, block)
     lo, hi = (
-        lax.dynamic_slice(ends, (block.plane, 0, block.query), (1, ends.shape[1], job.rows))[0]
+        lax.dynamic_slice(ends, (block.plane, _ZERO, block.query), (1, ends.shape[1], job.rows))[0]
         for ends in (job.lo, job.hi)
     )
     allowed = ((at >= lo[..., None]) & (at < hi[..., None])).any(0) & mine[:, None]
@@ -140,27 +146,40 @@ def _scores(job: Job, group: Group, block: Block, q: Any, keys: Any, scale: floa
 
 def _rows(job: Job, group: Group, block: Block, x: Any) -> Any:
     """The rows of a block, of an array (lanes, heads, length, ...)."""
-    rest = (0,) * (x.ndim - 3)
-    return lax.dynamic_slice(x, (block.lane, 0, block.query, *rest), (group.lanes, x.shape[1], job.rows, *x.shape[3:]))
+    rest = (_ZERO,) * (x.ndim - 3)
+    return lax.dynamic_slice(
+        x, (block.lane, _ZERO, block.query, *rest), (group.lanes, x.shape[1], job.rows, *x.shape[3:])
+    )
 
 
 def _put(block: Block, x: Any, new: Any) -> Any:
-    return lax.dynamic_update_slice(x, new, (block.lane, 0, block.query, *(0,) * (x.ndim - 3)))
+    return lax.dynamic_update_slice(x, new, (block.lane, _ZERO, block.query, *(_ZERO,) * (x.ndim - 3)))
+
+
+def _places(group: Group, block: Block) -> Any:
+    """The keys that a block reads, its runs side by side; -1 where they are not its own."""
+    return jnp.concatenate(
+        [
+            jnp.where((at >= block.low[run]) & (at < block.high[run]), at, -1)
+            for run, size in enumerate(group.sizes)
+            for at in [block.starts[run] + jnp.arange(size, dtype=jnp.int32)]
+        ]
+    )
 
 
 def _keys(group: Group, block: Block, x: Any) -> Any:
-    """The keys of a block, its runs side by side."""
+    """The keys of a block; zeros where they are not its own, which may be anything."""
     runs = [
-        lax.dynamic_slice(x, (block.key_lane, block.starts[run], 0), (group.lanes, size, x.shape[-1]))
+        lax.dynamic_slice(x, (block.key_lane, block.starts[run], _ZERO), (group.lanes, size, x.shape[-1]))
         for run, size in enumerate(group.sizes)
     ]
-    return jnp.concatenate(runs, 1)
+    return jnp.where(_places(group, block)[:, None] >= 0, jnp.concatenate(runs, 1), 0)
 
 
 def _add_keys(group: Group, block: Block, total: Any, new: Any) -> Any:
     first = 0
     for run, size in enumerate(group.sizes):
-        place = block.key_lane, block.starts[run], 0
+        place = block.key_lane, block.starts[run], _ZERO
         was = lax.dynamic_slice(total, place, (group.lanes, size, total.shape[-1]))
         total = lax.dynamic_update_slice(total, was + new[:, first : first + size], place)
         first += size

@@ -17,8 +17,10 @@ from maskkit_kernel_blockwise import _cost
 
 Ints = npt.NDArray[np.int32]
 
-_ROWS = (32, 64, 128, 256)
+_ROWS = (32, 64, 128)
 """Blocks that are tried."""
+_TILES = 64
+"""Rows of a block where they stand in tiles."""
 _LOOPS = 8
 """At most: what is compiled stays small."""
 _SPARE = 0.02
@@ -81,7 +83,7 @@ class Group:
 
 @frozen(eq=False)
 class Job:
-    """All loops of a pass.
+    """All loops of a pass, forward or backward.
 
     Attributes:
         rows: of a block.
@@ -97,7 +99,6 @@ class Job:
     hi: Ints
     groups: list[Group]
     order: Any
-    seconds: float
 
     @property
     def pairs(self) -> int:
@@ -113,18 +114,19 @@ class Job:
 
 def cost(problem: Problem, rows: int | None) -> Cost:
     """The estimate, and what is computed and held for it."""
-    passes = [job(problem, rows, backward) for backward in ((False, True) if problem.training else (False,))]
-    return Cost(sum(one.seconds for one in passes), pairs=passes[0].pairs, nbytes=sum(one.nbytes for one in passes))
+    found = job(problem, rows)
+    seconds = sum(_cost.seconds(found, problem, backward) for backward in (False, True)[: 1 + problem.training])
+    return Cost(seconds, pairs=found.pairs, nbytes=found.nbytes)
 
 
-def job(problem: Problem, rows: int | None, backward: bool) -> Job:
+def job(problem: Problem, rows: int | None) -> Job:
     """The cheapest job, made once for every mask and shapes."""
     plain = evolve(problem, scale=None, training=False, return_lse=False)  # what does not change it
-    found: Job = _found.get((plain, rows, backward), lambda: _make(plain, rows, backward))
+    found: Job = _found.get((plain, rows), lambda: _make(plain, rows))
     return found
 
 
-def _make(problem: Problem, rows: int | None, backward: bool) -> Job:
+def _make(problem: Problem, rows: int | None) -> Job:
     found = problem.planes()
     if found is None:
         raise NoSpans
@@ -136,22 +138,16 @@ def _make(problem: Problem, rows: int | None, backward: bool) -> Job:
     else:
         of, key_lanes, share = of[:, :1], np.arange(len(of)), group
     sizes = [rows] if rows else [size for size in _ROWS if size <= problem.queries] or [problem.queries]
-    orders = [None]
+    options: list[tuple[list[Spans], int, Any]] = [(planes, min(size, problem.queries), None) for size in sizes]
     if len(planes) == 1 and len(planes[0]) > 2 and planes[0].lo.size <= _SEARCHED:
-        orders += [order for order in [tiles(planes[0])] if order is not None]
-    jobs = []
-    for order in orders:
-        spans = planes if order is None else [planes[0].take(order)]
-        jobs += [
-            _job(problem, spans, of[:, 0], key_lanes, share, min(size, problem.queries), order, backward)
-            for size in (sizes if order is None else [64])
-        ]
-    return min(jobs, key=lambda one: one.seconds)
+        order = tiles(planes[0])
+        if order is not None:
+            options.append(([planes[0].take(order)], min(_TILES, problem.queries), order))
+    jobs = [_job(problem, spans, of[:, 0], key_lanes, share, size, order) for spans, size, order in options]
+    return min(jobs, key=lambda one: _cost.seconds(one, problem, backward=False))
 
 
-def _job(
-    problem: Problem, planes: list[Spans], of: Any, key_lanes: Any, share: int, rows: int, order: Any, backward: bool
-) -> Job:
+def _job(problem: Problem, planes: list[Spans], of: Any, key_lanes: Any, share: int, rows: int, order: Any) -> Job:
     depth = max(len(spans) for spans in planes)
     lo, hi = (
         np.stack([np.pad(np.asarray(ends(spans), np.int32), ((0, depth - len(spans)), (0, 0))) for spans in planes])
@@ -165,7 +161,7 @@ def _job(
         np.concatenate([getattr(some, name) for some in blocks]) for name in ("first", "last", "low", "high")
     )
     groups = []
-    worth = _cost.LOOP / (_cost.PAIR[backward] * share * len(of) / len(planes) * rows)
+    worth = _cost.LOOP / (_cost.PAIR[True] * share * len(of) / len(planes) * rows)
     worth = max(worth, _SPARE * float((high - low).sum()))
     for some, most in _shapes(high - low, worth):
         sizes = tuple(np.minimum(most, problem.keys).tolist())
@@ -187,8 +183,7 @@ def _job(
             high[one, runs],
         )
         groups.append(Group(lanes, sizes, Block(*(array.astype(np.int32) for array in table))))
-    made = Job(rows, share, lo, hi, groups, order, 0.0)
-    return evolve(made, seconds=_cost.seconds(made, problem, backward))
+    return Job(rows, share, lo, hi, groups, order)
 
 
 def _lanes(together: int, cells: int) -> int:
@@ -208,32 +203,31 @@ class _Blocks(NamedTuple):
 
 def _blocks(spans: Spans, rows: int, exact: bool) -> _Blocks:
     [calls] = Schedules(spans).layers(rows, exact=exact, halves=False)
-    parts = [part for call in calls for part in _cut(call, spans, rows)]
+    parts = [_cut(call, spans, rows) for call in calls]
     if not parts:
         none = np.zeros((0, _RUNS), int)
         return _Blocks(none[:, 0], none[:, 0], none, none)
     return _Blocks(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _cut(call: Call, spans: Spans, rows: int) -> Any:
+def _cut(call: Call, spans: Spans, rows: int) -> tuple[Any, Any, Any, Any]:
     """The blocks of a call, in parts of no more rows."""
-    begin = call.query + call.query_step * np.arange(call.count)
-    for start in range(0, call.rows, rows):
-        first, last = begin + start, begin + min(call.rows, start + rows)
-        if call.runs is None:
-            low = call.key + call.key_step * np.arange(call.count)[:, None]
-            high = low + call.width
-            if call.rows > rows and len(spans) == 1:  # fewer rows, fewer keys
-                at = first[:, None] + np.arange(last[0] - first[0])
-                lo, hi = spans.lo[0, at], spans.hi[0, at]
-                real = lo < hi
-                low = np.where(real, lo, spans.limit).min(1, keepdims=True)
-                high = np.maximum(np.where(real, hi, 0).max(1, keepdims=True), low)
-        else:
-            low, high = call.runs, call.runs + np.array(call.sizes)
-            low, high = _joined(low.astype(int), high.astype(int))
-        pad = ((0, 0), (0, _RUNS - low.shape[1]))
-        yield first, last, np.pad(low, pad), np.pad(high, pad)
+    begin = call.query + call.query_step * np.arange(call.count)[:, None]
+    first = (begin + np.arange(0, call.rows, rows)).ravel()
+    last = np.minimum(first.reshape(call.count, -1) + rows, begin + call.rows).ravel()
+    if call.runs is not None:
+        low = call.runs.astype(int)
+        low, high = _joined(low, low + np.array(call.sizes))
+    elif call.rows > rows and len(spans) == 1:  # fewer rows, fewer keys
+        lo, hi = spans.lo[0], spans.hi[0]
+        real, ends = lo < hi, np.stack([first, last], 1).ravel()
+        low = np.minimum.reduceat(np.append(np.where(real, lo, spans.limit), 0), ends)[::2, None].astype(int)
+        high = np.maximum(np.maximum.reduceat(np.append(np.where(real, hi, 0), 0), ends)[::2, None], low)
+    else:
+        low = np.repeat(call.key + call.key_step * np.arange(call.count), -(-call.rows // rows))[:, None]
+        high = low + call.width
+    blank = np.zeros((len(first), _RUNS - low.shape[1]), int)
+    return first, last, np.hstack([low, blank]), np.hstack([high, blank])
 
 
 def _joined(low: Any, high: Any) -> Any:

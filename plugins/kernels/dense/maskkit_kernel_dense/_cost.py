@@ -3,10 +3,11 @@
 from maskkit import Problem
 
 CALL = 25e-6
-PAIR = {False: 3.0e-9, True: 10.8e-9}
-"""A pair of query and key at width 64: forward, and with the backward pass."""
-BOOLEANS = {False: 0.5e-9, True: 0.7e-9}
-"""More for each pair that is read from booleans."""
+PAIR = {"torch": {False: 3.0e-9, True: 10.8e-9}, "jax": {False: 4.0e-9, True: 17.0e-9}}
+"""A pair of query and key at width 64, by library: forward, and with the backward pass. JAX does not tell whether
+gradients are asked for, and without a mask forward alone takes 6 to 9; said is what keeps both passes fast."""
+BOOLEANS = {"torch": {False: 0.5e-9, True: 0.7e-9}, "jax": {False: 5.0e-9, True: 20.0e-9}}
+"""More for each pair that is read from booleans, which JAX makes of its causal flag too."""
 OTHER = {"float16": 2.0, "bfloat16": 1.0, "float64": 2.0}
 """Dtypes, as a multiple of float32."""
 DROPOUT = 4.0
@@ -18,9 +19,10 @@ ACCELERATOR = 1e-3
 def seconds(problem: Problem, form: str) -> float:
     """The estimate for one of the forms."""
     pairs = problem.batch * problem.heads * problem.queries * problem.keys
-    each = PAIR[problem.training] * (problem.head_dim + problem.value_dim) / 128
-    if form == "causal":  # tiles of 256 rows and 512 keys are skipped
+    each = PAIR[problem.library][problem.training] * (problem.head_dim + problem.value_dim) / 128
+    if form == "causal" and problem.library == "torch":  # tiles of 256 rows and 512 keys are skipped
         each *= min(1, 0.5 + 256 / problem.keys)
-    each += BOOLEANS[problem.training] * (form == "booleans")
+    if form == "booleans" or (form == "causal" and problem.library == "jax"):
+        each += BOOLEANS[problem.library][problem.training]
     cost = pairs * each * OTHER.get(problem.dtype, 1.0) * (DROPOUT if problem.dropout_p else 1.0)
     return CALL + cost * (1.0 if problem.device == "cpu" else ACCELERATOR)
