@@ -37,6 +37,19 @@ def test_masks_come_back(form):
     check()
 
 
+@pytest.mark.parametrize("expression", ["document(lengths=[3, 5, 8])", "causal & document(lengths=[3, 5, 8])"])
+def test_packed_documents_come_back(expression):
+    mask = maskkit.parse(expression) if "&" not in expression else maskkit.parse(expression, seq_len=16)
+    for one in (mask, mask[5:, :]):
+        found = maskkit.from_form("varlen", one.export("varlen"))
+        np.testing.assert_array_equal(found.allowed(), one.allowed())
+
+
+def test_ends_that_do_not_ascend_are_refused():
+    with pytest.raises(maskkit.ConfigError, match="must ascend from 0"):
+        maskkit.from_form("varlen", {"cu_seqlens_q": [0, 3, 2], "cu_seqlens_k": [0, 3, 4], "causal": False})
+
+
 def test_a_question_mark_lists_every_form():
     found = maskkit.create("sink", seq_len=16, window_size=3).export("?")
     assert found["flex"] is found["hstu"] is found["bias"] is True

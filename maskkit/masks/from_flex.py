@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from maskkit import limits
 from maskkit.errors import ConfigError
-from maskkit.masks.beside import stack
+from maskkit.masks.beside import from_spans, stack
 from maskkit.masks.exports.fits import exporter
 from maskkit.masks.given import from_array, of_spans
 from maskkit.masks.mask import Mask
@@ -54,20 +54,35 @@ def from_form(form: str, value: Any, **options: Any) -> Mask:
     """The mask that a form of another library holds, as `mask.export(form)` gives it.
 
     Args:
-        form: the exporter's name; "flex" reads a BlockMask.
+        form: the exporter's name; "flex" reads a BlockMask, "varlen" packed documents, a batch of them as one row.
         value: the form.
         options: the exporter's own, such as lengths that the form does not tell.
 
     Raises:
         ConfigError: no exporter has this name, the form holds no whole mask, or the value is none of this form.
     """
-    if form == "flex":
-        return from_flex(value, **options)
+    if form in _OURS:
+        return _OURS[form](value, **options)
     found = exporter(form)
     if not hasattr(found, "read"):
         raise ConfigError(f"the form {form!r} holds no whole mask to read; keep the mask that it was made from")
     mask: Mask = found.read(value, **options)
     return mask
+
+
+def _from_varlen(value: dict[str, Any]) -> Mask:
+    """Of packed documents; the samples of a batch stay behind each other."""
+    queries, keys = (np.asarray(value[f"cu_seqlens_{one}"], np.int64) for one in ("q", "k"))
+    if len(queries) != len(keys) or queries[0] or keys[0] or (np.diff(queries) < 0).any() or (np.diff(keys) < 0).any():
+        raise ConfigError(f"cu_seqlens_q and cu_seqlens_k must ascend from 0, as many, got {queries} and {keys}")
+    row = np.arange(queries[-1])
+    document = np.searchsorted(queries, row, side="right") - 1
+    late = queries[document + 1] - 1 - row if value["causal"] else 0 * row
+    spans = Spans.interval(keys[document], np.maximum(keys[document], keys[document + 1] - late))
+    return from_spans([[spans.within(int(keys[-1]))]])
+
+
+_OURS = {"flex": from_flex, "varlen": _from_varlen}
 
 
 def _listed(block_mask: Any, counts: Any, indices: Any) -> Bools:
