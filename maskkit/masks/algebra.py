@@ -109,12 +109,12 @@ class Combination(Several):
 _COMBINE = "combine under {!r}"
 
 
-@frozen
+@frozen(repr=False)
 class Combined(Combination):
     """Masks of pixels, queries or tokens, combined."""
 
 
-@frozen
+@frozen(repr=False)
 class AttentionCombined(Combination, AttentionMask):
     """Attention masks, combined."""
 

@@ -48,12 +48,12 @@ class Given(Mask):
         return value if self.true == "allowed" else ~value
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ArrayMask(Given):
     """Of pixels or queries."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class AttentionArrayMask(Given, AttentionMask):
     """Of queries and keys."""
 

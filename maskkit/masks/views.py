@@ -99,12 +99,12 @@ class Slices(Derived):
         return f"{self.base.bracketed()}[{', '.join(texts)}]"
 
 
-@frozen
+@frozen(repr=False)
 class View(Slices):
     """Of pixels, queries or tokens."""
 
 
-@frozen
+@frozen(repr=False)
 class AttentionView(Slices, AttentionMask):
     """Of queries and keys."""
 
@@ -341,12 +341,12 @@ class Cast(Derived):
         return f"{self.base.bracketed()}.astype({self.array_dtype!r})"
 
 
-@frozen
+@frozen(repr=False)
 class CastMask(Cast):
     """Of pixels, queries or tokens."""
 
 
-@frozen
+@frozen(repr=False)
 class AttentionCast(Cast, AttentionMask):
     """Of queries and keys."""
 

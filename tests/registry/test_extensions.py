@@ -35,13 +35,13 @@ def maskkit_backends():
 def test_a_stranger_adds_an_exporter(site):
     site.add(
         "acme-runs",
-        "acme_runs",
+        "acme_stretches",
         """
 import numpy as np
 from maskkit import hookimpl
 
 class Runs:
-    name = "runs"
+    name = "stretches"
     def export(self, mask, only=None):
         spans = mask.spans(np.arange(mask.shape[0])).within(mask.shape[1])
         return [spans.row(q) for q in range(mask.shape[0])][:only]
@@ -55,9 +55,9 @@ def maskkit_backends():
     done = site.run("""
         import maskkit
         mask = maskkit.create("sliding_window", seq_len=4, window_size=2)
-        print(mask.export("runs", only=3))
+        print(mask.export("stretches", only=3))
         try:
-            mask.allowed("runs")
+            mask.allowed("stretches")
         except maskkit.ConfigError as error:
             print(error)
     """)
