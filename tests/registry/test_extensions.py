@@ -61,7 +61,7 @@ def maskkit_backends():
         except maskkit.ConfigError as error:
             print(error)
     """)
-    assert done.stdout.startswith("[[(0, 1)], [(0, 2)], [(1, 3)]]\nunknown backend 'runs'"), done.stderr
+    assert done.stdout.startswith("[[(0, 1)], [(0, 2)], [(1, 3)]]\nunknown backend 'stretches'"), done.stderr
 
 
 def test_a_stranger_adds_a_command(site):
