@@ -14,6 +14,10 @@ from maskkit.errors import TooLarge
 dense_bytes: int = 8 * 2**30
 """The largest dense array, in bytes, that a mask turns into. Set `maskkit.limits.dense_bytes` to change it."""
 
+rows: int = 2**30
+"""The most rows of a mask, or of its blocks, that are gone through: 2**30 take some ten seconds. Set
+`maskkit.limits.rows` to change it."""
+
 plan_bytes: int = 2**28
 """What `maskkit.attend` keeps at most to compute the same again: plans by mask and shapes, the oldest go first."""
 
@@ -46,6 +50,15 @@ def check_dense(what: str, shape: tuple[int, ...], itemsize: int) -> None:
         raise TooLarge(
             f"a dense {what} of shape {shape} takes {human_bytes(count)}, the limit is {human_bytes(dense_bytes)}; "
             "use .blocks(), .stats(), .text(), a slice such as mask[:1024, :], or raise maskkit.limits.dense_bytes"
+        )
+
+
+def check_rows(count: int, what: str = "the mask") -> None:
+    """Raise TooLarge if there are more rows than are gone through."""
+    if count > rows:
+        raise TooLarge(
+            f"{what} has {count:,} rows, the limit is {rows:,}; take some of them, such as mask[-1024:, :], or raise "
+            "maskkit.limits.rows (.text() and other pictures sample rows)"
         )
 
 

@@ -91,8 +91,8 @@ def is_number(value: Any) -> bool:
     return bool(value == value)
 
 
-_MOST = 2**62
-"""Sums and differences of two such integers still are 64-bit integers."""
+_MOST = 2**53
+"""Products with a few rows, and sums as floating-point numbers, still are exact."""
 
 
 def _fits(value: Any) -> bool:
@@ -100,7 +100,7 @@ def _fits(value: Any) -> bool:
 
 
 def _too_large(value: Any) -> str:
-    return "" if _fits(value) else "; integers must be less than 2**62"
+    return "" if _fits(value) else "; integers must be less than 2**53"
 
 
 positive = Rule("must be positive", lambda value: value > 0 and _fits(value), number=True, hint=_too_large)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from maskkit.arrays.libraries import symbol_of
+from maskkit.errors import ConfigError
 
 # Odd multipliers below 2**15: with halves of 16 bits every product stays below 2**31, so that 32-bit integers of any
 # library (and Python's own) hold it exactly, without wrap-around and without casts.
@@ -29,6 +30,9 @@ def random_bits(seed: int, *position: Any) -> Any:
     Args:
         seed: an integer `0 .. 2**64 - 1`.
         position: integers or integer arrays, `0 <= coordinate < 2**31`.
+
+    Raises:
+        ConfigError: a coordinate of Python or NumPy is beyond; others are not looked at.
     """
     if (symbol := symbol_of(*position)) is not None:
         return symbol.kept("random_bits", seed, *position)
@@ -36,6 +40,8 @@ def random_bits(seed: int, *position: Any) -> Any:
     left: Any = 0
     right: Any = 0
     for axis, coordinate in enumerate(position):
+        if isinstance(coordinate, (np.ndarray, np.integer, int)) and (far := int(np.max(coordinate, initial=0))) >> 31:
+            raise ConfigError(f"random bits are for positions below 2**31, got {far}; use shorter masks")
         if isinstance(coordinate, np.ndarray):
             coordinate = coordinate.astype(np.int32)  # half the memory is half the time
         words = (*key, axis, coordinate & _LOW, coordinate // 65536, 0, 0, 0)

@@ -41,7 +41,7 @@ class BlockMap:
     def counts(self) -> dict[str, int]:
         """How many blocks are "empty", "partial" and "full"."""
         total = int(np.prod(self.shape, dtype=object))
-        touched, full = int(self.touched.counts().sum()), int(self.full.counts().sum())
+        touched, full = self.touched.total(), self.full.total()
         return {"empty": total - touched, "partial": touched - full, "full": full}
 
     def dense(self) -> npt.NDArray[np.int8]:
@@ -67,6 +67,8 @@ def block_map(pattern: Pattern, block_size: int, visit: Callable[[Any, Any], Non
     if not is_integer(block_size) or block_size < 1:
         raise ConfigError(f"block_size must be a positive integer, got {block_size!r}")
     *leading, rows, keys = pattern.shape
+    asked, block_size = block_size, min(block_size, max(rows, keys) + 1)  # beyond both, every size gives the same
+    limits.check_rows(-(-rows // block_size), "the block map")
     block_rows, block_keys = -(-rows // block_size), -(-keys // block_size)
     period = period_of(pattern, block_size) // block_size
     if period and not visit and rows % block_size == keys % block_size == 0:
@@ -74,7 +76,8 @@ def block_map(pattern: Pattern, block_size: int, visit: Callable[[Any, Any], Non
             (block_rows, block_keys), block_size, *_periodic(pattern, block_size, block_rows, block_keys, period)
         )
     touched, full = [], []
-    for plane, _, allowed in iterate_rows(pattern, multiple=block_size):
+    most = 2**61 // (block_keys + 1) * block_size  # so that the blocks of a chunk can be numbered
+    for plane, _, allowed in iterate_rows(pattern, block_size, most):
         if visit:
             visit(plane, allowed)
         if isinstance(allowed, Spans):
@@ -85,7 +88,7 @@ def block_map(pattern: Pattern, block_size: int, visit: Callable[[Any, Any], Non
         full.append(whole)
     of = plane_of(pattern)
     maps = (Spans.join(found).reshape((-1, block_rows)).take(of) for found in (touched, full))
-    return BlockMap((*leading, block_rows, block_keys), block_size, *maps)
+    return BlockMap((*leading, block_rows, block_keys), asked, *maps)
 
 
 def _periodic(pattern: Pattern, size: int, block_rows: int, block_keys: int, period: int) -> list[Spans]:

@@ -98,13 +98,19 @@ def plane_spans(mask: Pattern) -> tuple[list[Spans], Ints] | None:
     return [Spans.join(parts) for parts in found.values()], np.expand_dims(plane_of(mask), lacking)
 
 
-def iterate_rows(pattern: Pattern, multiple: int = 1) -> Iterator[tuple[tuple[int, ...], slice, Spans | Bools]]:
-    """All rows of all `planes`, in chunks of a multiple of `multiple` rows: (plane, rows, spans or booleans)."""
+def iterate_rows(
+    pattern: Pattern, multiple: int = 1, most: int = _SPAN_ROWS
+) -> Iterator[tuple[tuple[int, ...], slice, Spans | Bools]]:
+    """All rows of all `planes`, in chunks of a multiple of `multiple` rows: (plane, rows, spans or booleans).
+
+    `most` is how many rows a chunk has at most, where `multiple` is not over it.
+    """
     rows, keys = row_count(pattern), pattern.shape[-1]
+    limits.check_rows(rows)
     for plane in planes(pattern):
         start = 0
         while start < rows:
-            stop = min(rows, start + _multiple(_SPAN_ROWS, multiple))
+            stop = min(rows, start + _multiple(min(most, _SPAN_ROWS), multiple))
             spans = spans_of(pattern, plane, np.arange(start, stop))
             if spans is None:
                 stop = min(rows, start + _multiple(_BOOL_CELLS // keys, multiple))
@@ -120,6 +126,7 @@ def _multiple(size: int, of: int) -> int:
 
 def _bools(pattern: Pattern, plane: tuple[int, ...], rows: Ints) -> Bools:
     """Evaluate the predicate on whole rows, leaving out what lies beyond their reach."""
+    limits.check_dense("part", (len(rows), pattern.shape[-1]), 1)
     out = np.zeros((len(rows), pattern.shape[-1]), np.bool_)
     for first in range(0, len(rows), _TILE_ROWS):
         tile = slice(first, first + _TILE_ROWS)

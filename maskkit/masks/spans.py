@@ -278,6 +278,11 @@ class Spans:
             total -= lo
         return total
 
+    def total(self) -> int:
+        """How many keys all rows together may see: exact, also where that is no 64-bit integer."""
+        counts = self.counts()
+        return int(counts.sum(dtype=None if counts.size * self.limit < 2**63 else object))
+
     def contains(self, key: Any) -> npt.NDArray[np.bool_]:
         """Whether `key` (integers that broadcast against the rows) is in the row's set."""
         found = np.zeros(np.broadcast_shapes(self.shape, np.shape(key)), np.bool_)

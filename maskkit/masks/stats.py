@@ -78,7 +78,7 @@ class _Counter:
         """Add some rows, given as spans or as booleans."""
         spans = isinstance(rows, Spans)
         counts = rows.counts() if spans else rows.sum(axis=-1)
-        self.allowed += self.times[plane] * int(counts.sum())
+        self.allowed += self.times[plane] * (rows.total() if spans else int(counts.sum()))
         self.blocked_rows += self.times[plane] * int((counts == 0).sum())
         self.has_spans &= spans
         self.intervals = max(self.intervals, len(rows) if spans else 0)
@@ -96,7 +96,7 @@ def measure(pattern: Pattern, block_size: int | None) -> Stats:
             block_size=block_size,
             blocks=blocks.counts(),
             flops_per_channel=4 * counter.allowed,
-            flops_per_channel_in_blocks=4 * int(blocks.touched.counts().sum()) * block_size**2,
+            flops_per_channel_in_blocks=4 * blocks.touched.total() * block_size**2,
         )
     else:
         for plane, _, rows in iterate_rows(pattern):

@@ -24,6 +24,13 @@ def test_any_tile_in_any_order_gives_the_same_bits():
     np.testing.assert_array_equal(longer[:64, :64], whole)
 
 
+@pytest.mark.parametrize("far", [2**31, np.int64(2**40), np.array([3, 2**33])])
+def test_positions_that_32_bits_do_not_hold_are_refused(far):
+    """On NumPy they would wrap around, on Torch they would not."""
+    with pytest.raises(maskkit.ConfigError, match=r"below 2\*\*31"):
+        random_bits(3, 0, far)
+
+
 def test_the_bits_are_pinned():
     """Changing the hash would change every saved model's mask."""
     assert [int(random_bits(s, q, k)) for s, q, k in PINNED] == list(PINNED.values())

@@ -32,6 +32,17 @@ def test_block_size_must_be_a_positive_integer():
             mask.blocks(bad)
 
 
+@pytest.mark.parametrize("expression", ["causal", "random(seed=5, mask_probability=0.9)"])
+def test_blocks_larger_than_the_mask_are_as_cheap_as_small_ones(expression):
+    blocks = maskkit.parse(expression, seq_len=100).blocks(2**62)
+    assert (blocks.block_size, blocks.counts()) == (2**62, {"empty": 0, "partial": 1, "full": 0})
+
+
+def test_blocks_of_many_rows_without_spans_are_refused():
+    with pytest.raises(maskkit.TooLarge, match="dense part"):
+        maskkit.create("random", seq_len=2**29, seed=1).blocks(2**20)
+
+
 def test_dense_block_maps_obey_the_limit(monkeypatch):
     blocks = maskkit.create("causal", seq_len=2**20).blocks()
     monkeypatch.setattr(maskkit.limits, "dense_bytes", 2**20)

@@ -15,6 +15,7 @@ from maskkit import (
     exactly_one,
     hookimpl,
     host,
+    limits,
     optional,
     take,
 )
@@ -137,7 +138,7 @@ class Document(AttentionMask):
 
 def _numbered(lengths):
     """The number of its document for each token."""
-    return np.repeat(np.arange(len(lengths)), host(lengths))
+    return np.repeat(np.arange(len(lengths)), host(lengths).astype(np.int64))
 
 
 def _extents_of(ids, key_ids):
@@ -190,8 +191,10 @@ def _check_lengths(name, lengths):
         )
     for i in (lengths < 0).nonzero()[0]:
         raise ConfigError(f"{name} must not be negative, got {lengths[i]} for document {i}")
-    if not lengths.sum():
+    total = sum(lengths.tolist())
+    if not total:
         raise ConfigError(f"{name} must have a positive sum, got 0")
+    limits.check_rows(total, f"a mask of these {name}")
 
 
 @hookimpl

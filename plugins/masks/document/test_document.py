@@ -20,6 +20,17 @@ def equal_ids(ids):
     return np.equal.outer(ids, ids)
 
 
+def test_lengths_of_any_integer_dtype():
+    wide = Document(lengths=[2, 0, 3]).allowed()
+    for dtype in (np.uint8, np.int16, np.uint32, np.uint64):
+        np.testing.assert_array_equal(Document(lengths=np.array([2, 0, 3], dtype)).allowed(), wide)
+
+
+def test_more_tokens_than_can_be_numbered_are_refused():
+    with pytest.raises(maskkit.TooLarge, match=r"1,099,511,627,776 rows"):
+        maskkit.create("document", lengths=[2**40])
+
+
 def test_lengths_are_blocks_on_the_diagonal():
     """An empty document leaves no trace."""
     np.testing.assert_array_equal(Document(lengths=[2, 0, 3, 1]).allowed(), equal_ids([0, 0, 1, 1, 1, 2]))

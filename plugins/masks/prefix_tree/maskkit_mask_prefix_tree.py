@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from attrs import field, frozen
-from maskkit import AttentionMask, ConfigError, Spans, array, as_array, by_content, hookimpl, host, one_of, take
+from maskkit import AttentionMask, ConfigError, Spans, array, as_array, by_content, hookimpl, host, limits, one_of, take
 
 _SHOWN = 16
 """Up to so many segments a message gives their order."""
@@ -97,7 +97,7 @@ class PrefixTree(AttentionMask):
     @cached_property
     def _segment(self):
         """The segment of each token."""
-        return np.repeat(np.arange(len(self._parents)), host(self.lengths))
+        return np.repeat(np.arange(len(self._parents)), host(self.lengths).astype(np.int64))
 
     @cached_property
     def _end_of_subtree(self):
@@ -148,8 +148,10 @@ def _check(lengths, parents):
         raise ConfigError(f"parents must have an entry for each of the {len(lengths)} segments, got {len(parents)}")
     for segment in (lengths < 0).nonzero()[0]:
         raise ConfigError(f"lengths must not be negative, got {lengths[segment]} for segment {segment}")
-    if not lengths.sum():
+    total = sum(lengths.tolist())
+    if not total:
         raise ConfigError("lengths must have a positive sum, got 0")
+    limits.check_rows(total, "a mask of these lengths")
     for segment in ((parents < -1) | (parents >= np.arange(len(parents)))).nonzero()[0]:
         parent = parents[segment]
         why = f"got {parent} for segment {segment}"
