@@ -36,3 +36,12 @@ def test_a_picture_is_exact_where_it_does_not_say_otherwise():
     assert drawn.step == (1, 1)
     assert drawn.scale() == "each cell is 65,536 x 65,536"
     assert drawn.values[0, 0] == (2**16 + 1) / 2**17
+
+
+def test_forms_of_a_length_that_nobody_goes_through_are_refused():
+    mask = maskkit.create("causal", seq_len=10**12)
+    with pytest.raises(maskkit.TooLarge, match=r"1,000,000,000,000 rows, the limit is"):
+        mask.cu_seqlens()
+    with pytest.raises(maskkit.TooLarge, match=r"1,000,000,000,000 rows, the limit is"):
+        mask.mask_mod()
+    assert "1,000,000,000,000 rows" in mask.fits()["window"].why

@@ -83,7 +83,7 @@ def fits(mask: Pattern) -> dict[str, Any]:
     for name, form in forms.items():
         try:
             found[name] = form(mask)
-        except ConfigError as error:
+        except MaskkitError as error:
             found[name] = NoFit(str(error))
     return found
 

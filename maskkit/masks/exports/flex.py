@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.attention.flex_attention import BlockMask
+from maskkit import limits
 from maskkit.arrays.backends import built_in
 from maskkit.masks.axes import HEADS, LEADING, own_index, sizes
 from maskkit.masks.blocks import block_map
@@ -145,6 +146,7 @@ def mask_mod(mask: Pattern, device: Any = None) -> MaskMod:
 
 def _all_spans(mask: Pattern) -> Iterator[Spans | None]:
     """The spans of all rows of the different planes, one after the other."""
+    limits.check_rows(mask.shape[-2])
     rows = np.arange(mask.shape[-2])
     return (spans_of(mask, plane, rows) for plane in planes(mask))
 

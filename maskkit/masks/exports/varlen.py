@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from maskkit import limits
 from maskkit.errors import ConfigError
 from maskkit.masks.axes import check_attention
 from maskkit.masks.pattern import Pattern
@@ -129,6 +130,7 @@ def row_intervals(mask: Pattern, form: str) -> tuple[Ints, Ints]:
     axes = getattr(mask, "axes", ())
     if "head" in axes and mask.shape[axes.index("head")] > 1:
         raise ConfigError(f"{mask!r} is not {form}: its heads have masks of their own; take one head, or {_INSTEAD}")
+    limits.check_rows(mask.shape[-2])
     rows, found = np.arange(mask.shape[-2]), []
     for sample, plane in enumerate(planes(mask)):
         spans = spans_of(mask, plane, rows)
