@@ -200,8 +200,12 @@ class Mask(Pattern):
         """Draw on matplotlib axes (new ones if None), and return them; `blocked` shows the complement."""
         return figure.plot(self, ax, blocked=blocked, title=title, cmap=cmap)
 
+    def svg(self, title: str | None = None) -> str:
+        """An SVG document: dark where allowed; `title` stands over it, None is the mask as it prints."""
+        return svg.svg(self, title)
+
     def _repr_svg_(self) -> str:
-        return svg.svg(self)
+        return self.svg()
 
     def _repr_html_(self) -> str:
         return self._repr_svg_()

@@ -46,9 +46,10 @@ def html(report: Report) -> str:
 def _section(group: list[Entry]) -> str:
     first = group[0]
     leaks = "".join(f'<li class="leak"><b>{escape(leak.kind)}</b>: {escape(leak.text)}</li>' for leak in first.leaks)
+    title = "allowed" if len(first.mask.shape) == 2 else f"allowed, by {' and '.join(first.mask.axes[:-2])}"
     notes = "".join(f'<li class="small">{escape(note)}</li>' for note in first.notes)
     return (
-        f'<section class="{"leaks" if first.leaks else ""}"><figure>{first.mask._repr_svg_()}</figure>'
+        f'<section class="{"leaks" if first.leaks else ""}"><figure>{first.mask.svg(title)}</figure>'
         f'<div class="words">{"".join(f"<h2>{escape(name)}</h2>" for name in named(group))}'
         f"<p><code>{escape(shortened(first.expression))}</code></p>"
         f'<p class="small">{escape(first.via)}; {escape(first.figures())}</p><ul>{leaks}{notes}</ul></div></section>'
