@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import sys
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -69,7 +70,7 @@ class Problem:
         if mask is None:
             lo = np.zeros((1, self.queries), np.int32)
             return [Spans(lo, lo + np.int32(self.keys), self.keys)], np.zeros(whole, np.int64)
-        found = plane_spans(mask)
+        found = _planes(mask) if mask.on_host else None
         return None if found is None else (found[0], np.broadcast_to(found[1], whole))
 
     def remember(self) -> str:
@@ -99,6 +100,12 @@ class Problem:
         return _remembered[name]
 
     @property
+    def empty(self) -> bool:
+        """Whether an array has no element: libraries' own calls take such, few others do."""
+        sizes = self.batch, self.heads, self.queries, self.keys, self.head_dim, self.value_dim
+        return 0 in sizes
+
+    @property
     def factor(self) -> float:
         """What scores are multiplied by."""
         return self.head_dim**-0.5 if self.scale is None else self.scale
@@ -112,6 +119,8 @@ class Problem:
             raise ConfigError(f"dropout_p must be in [0, 1), got {shown(self.dropout_p)}")
 
 
+_planes = lru_cache(maxsize=4)(plane_spans)
+"""Several kernels ask one after the other."""
 _remembered: dict[str, Problem] = {}
 """Until the process ends: nobody tells how long a graph will be there."""
 

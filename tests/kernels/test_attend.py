@@ -145,3 +145,18 @@ def test_libraries_do_not_mix():
     torch = pytest.importorskip("torch")
     with pytest.raises(maskkit.ConfigError, match="must have one library, got query torch, key numpy, value numpy"):
         maskkit.attend(torch.tensor(Q), K, V)
+
+
+@pytest.mark.parametrize("shape", [(0, 6, 6), (2, 0, 6), (2, 6, 0)])
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax.numpy"])
+def test_empty_arrays_give_what_they_must(library, shape):
+    """No samples or queries: nothing. No keys: rows that see nothing."""
+    zeros = pytest.importorskip(library).zeros
+    batch, queries, keys = shape
+    out, lse = maskkit.attend(zeros((batch, 2, queries, 4)), *[zeros((batch, 2, keys, 4))] * 2, return_lse=True)
+    assert np.array_equal(out, np.zeros((batch, 2, queries, 4)))
+    assert np.array_equal(lse, np.full((batch, 2, queries), -np.inf))
+    if library == "torch":
+        arrays = [zeros((batch, 2, n, 4), requires_grad=True) for n in (queries, keys, keys)]
+        maskkit.attend(*arrays).sum().backward()
+        assert all(not x.grad.any() for x in arrays)

@@ -23,6 +23,8 @@ class Area(Kernel):
             return NoFit(f"it computes on Torch on the cpu, not on {problem.library} on {problem.device}")
         if problem.dropout_p:
             return NoFit("it drops nothing; give dropout_p=0.0")
+        if problem.empty:
+            return NoFit("an array is empty: there is nothing to compute")
         from maskkit_kernel_area._plan import NoSpans, cost
 
         try:

@@ -11,7 +11,9 @@ from maskkit_kernel_area import _cost, _fused
 from maskkit_kernel_area._torch import Job, Lanes, lanes_of
 
 _ROWS = {False: (32, 64), True: (64, 128)}
-"""Blocks that are tried; the backward pass likes larger ones."""
+"""Rows of a block, and where they see many keys; the backward pass likes larger ones."""
+_MANY = 16
+"""So many times its rows."""
 _LAYERS = (2, 3)
 """Intervals of a row that may be computed apart and merged."""
 _SEARCHED = 2**18
@@ -83,6 +85,21 @@ def _schedule(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
     return found
 
 
+def _cheapest(schedules: Schedules, costed: Any, sizes: tuple[int, ...]) -> Any:
+    """The estimate and the layers that cost least. Few are tried: the sizes matter where rows have several intervals,
+    and those are read together; else how many keys they see says which is good."""
+    spans = schedules.spans
+    if len(spans) == 1:
+        wide = spans.counts().mean() >= _MANY * sizes[0]
+        return costed(schedules.layers(sizes[-1 if wide else 0]))
+    together = costed(schedules.layers(sizes[0]))
+    if len(spans) in _LAYERS:
+        apart = costed(schedules.layers(sizes[0], apart=True))
+        if apart[0] <= together[0]:
+            return apart
+    return min([together, *(costed(schedules.layers(size)) for size in sizes[1:])], key=lambda one: one[0])
+
+
 def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
     total, pairs, chosen, grid = _cost.FIXED[backward], 0, [], None
     for lanes, schedules in planes.found:
@@ -91,14 +108,10 @@ def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
         def costed(layers: list[list[Call]], heads: int = heads, runs: int = len(lanes)) -> Any:
             return _cost.seconds(layers, heads, runs, planes.problem, backward), layers
 
-        sizes = (rows,) if rows else _ROWS[backward]
-        found = [costed(schedules.layers(size)) for size in sizes]
-        if len(schedules.spans) in _LAYERS:
-            found += [costed(schedules.layers(size, apart=True)) for size in sizes]
-        seconds, best = min(found, key=lambda one: one[0])
+        seconds, best = _cheapest(schedules, costed, (rows,) if rows else _ROWS[backward])
         if planes.strips is not None:
             by_strips, ways = planes.strips
-            costs, option = min((costed(ways.layers(size)) for size in sizes), key=lambda one: one[0])
+            costs, option = _cheapest(ways, costed, (rows,) if rows else _ROWS[backward])
             costs += _cost.reordered(by_strips, heads, planes.problem, backward)
             if costs < seconds:
                 seconds, best, grid = costs, option, by_strips

@@ -24,6 +24,8 @@ class Blockwise(Kernel):
             return NoFit(f"it computes in JAX, not in {problem.library}")
         if problem.dropout_p:
             return NoFit("it drops nothing; give dropout_p=0.0")
+        if problem.empty:
+            return NoFit("an array is empty: there is nothing to compute")
         from maskkit_kernel_blockwise._plan import NoSpans, cost
 
         try:

@@ -4,7 +4,7 @@ A loop computes blocks of one shape, so blocks that read fewer keys read some fo
 enough, and so what is compiled does not grow with the mask. What a row of a block may see is looked up in the spans.
 """
 
-from math import gcd
+from math import gcd, inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +12,13 @@ import numpy.typing as npt
 from attrs import evolve, frozen
 from maskkit import Cost, Problem, Spans
 from maskkit.limits import Recent
-from maskkit_blocks import Call, Schedules, tiles
+from maskkit_blocks import blocks, tiles
 from maskkit_kernel_blockwise import _cost
 
 Ints = npt.NDArray[np.int32]
 
-_ROWS = (32, 64, 128)
-"""Blocks that are tried."""
+_ROWS = {160: (32,), 1024: (64,), inf: (64, 128)}
+"""Blocks that are tried where rows see up to so many keys."""
 _TILES = 64
 """Rows of a block where they stand in tiles."""
 _LOOPS = 8
@@ -137,7 +137,8 @@ def _make(problem: Problem, rows: int | None) -> Job:
         of, key_lanes, share = of.reshape(-1, 1), np.arange(of.size) // group, 1
     else:
         of, key_lanes, share = of[:, :1], np.arange(len(of)), group
-    sizes = [rows] if rows else [size for size in _ROWS if size <= problem.queries] or [problem.queries]
+    seen = np.mean([spans.counts().mean() for spans in planes])
+    sizes = (rows,) if rows else next(sizes for most, sizes in _ROWS.items() if seen <= most)
     options: list[tuple[list[Spans], int, Any]] = [(planes, min(size, problem.queries), None) for size in sizes]
     if len(planes) == 1 and len(planes[0]) > 2 and planes[0].lo.size <= _SEARCHED:
         order = tiles(planes[0])
@@ -155,11 +156,10 @@ def _job(problem: Problem, planes: list[Spans], of: Any, key_lanes: Any, share: 
     )
     changes = np.flatnonzero(of[1:] != of[:-1]) + 1
     together = gcd(len(of), *changes.tolist()) if share * len(of) == problem.batch * problem.heads else 1
-    blocks = [_blocks(spans, rows, order is not None) for spans in planes]
-    plane = np.repeat(np.arange(len(planes)), [len(some.first) for some in blocks])
-    first, last, low, high = (
-        np.concatenate([getattr(some, name) for some in blocks]) for name in ("first", "last", "low", "high")
-    )
+    found = [blocks(spans, rows, exact=order is not None) for spans in planes]
+    plane = np.repeat(np.arange(len(planes)), [len(some.first) for some in found])
+    parts = [(some.first, some.last, *_joined(some.runs)) for some in found]
+    first, last, low, high = map(np.concatenate, zip(*parts, strict=True))
     groups = []
     worth = _cost.LOOP / (_cost.PAIR[True] * share * len(of) / len(planes) * rows)
     worth = max(worth, _SPARE * float((high - low).sum()))
@@ -192,50 +192,20 @@ def _lanes(together: int, cells: int) -> int:
     return max(size for size in range(1, min(together, most) + 1) if together % size == 0)
 
 
-class _Blocks(NamedTuple):
-    """Blocks of rows, and the runs of keys that each reads (blocks, runs), empty ones last."""
+def _joined(runs: Spans) -> tuple[Any, Any]:
+    """The first key and the end of every run of blocks (blocks, runs), empty ones last and 0.
 
-    first: Any
-    last: Any
-    low: Any
-    high: Any
-
-
-def _blocks(spans: Spans, rows: int, exact: bool) -> _Blocks:
-    [calls] = Schedules(spans).layers(rows, exact=exact, halves=False)
-    parts = [_cut(call, spans, rows) for call in calls]
-    if not parts:
-        none = np.zeros((0, _RUNS), int)
-        return _Blocks(none[:, 0], none[:, 0], none, none)
-    return _Blocks(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def _cut(call: Call, spans: Spans, rows: int) -> tuple[Any, Any, Any, Any]:
-    """The blocks of a call, in parts of no more rows."""
-    begin = call.query + call.query_step * np.arange(call.count)[:, None]
-    first = (begin + np.arange(0, call.rows, rows)).ravel()
-    last = np.minimum(first.reshape(call.count, -1) + rows, begin + call.rows).ravel()
-    if call.runs is not None:
-        low = call.runs.astype(int)
-        low, high = _joined(low, low + np.array(call.sizes))
-    elif call.rows > rows and len(spans) == 1:  # fewer rows, fewer keys
-        lo, hi = spans.lo[0], spans.hi[0]
-        real, ends = lo < hi, np.stack([first, last], 1).ravel()
-        low = np.minimum.reduceat(np.append(np.where(real, lo, spans.limit), 0), ends)[::2, None].astype(int)
-        high = np.maximum(np.maximum.reduceat(np.append(np.where(real, hi, 0), 0), ends)[::2, None], low)
-    else:
-        low = np.repeat(call.key + call.key_step * np.arange(call.count), -(-call.rows // rows))[:, None]
-        high = low + call.width
-    blank = np.zeros((len(first), _RUNS - low.shape[1]), int)
-    return first, last, np.hstack([low, blank]), np.hstack([high, blank])
-
-
-def _joined(low: Any, high: Any) -> Any:
-    """No more than `_RUNS` runs: the two that are nearest become one, for all blocks alike."""
+    No more than `_RUNS`: of each block the two that are nearest become one.
+    """
+    low, high = (np.where(runs.lo < runs.hi, ends, 0).T for ends in (runs.lo, runs.hi))
     while low.shape[1] > _RUNS:
-        gap = int((low[:, 1:] - high[:, :-1]).sum(0).argmin())
-        low, high = np.delete(low, gap + 1, 1), np.delete(high, gap, 1)
-    return low, high
+        empty = low[:, 1:] == high[:, 1:]
+        gap = np.where(empty, -1, low[:, 1:] - high[:, :-1])
+        at, run = gap.argmin(axis=1)[:, None], np.arange(low.shape[1])
+        ends = at + np.take_along_axis(empty, at, axis=1)  # an empty run is left out whole
+        low, high = (x[run != drop].reshape(len(x), -1) for x, drop in ((low, at + 1), (high, ends)))
+    blank = np.zeros((len(low), _RUNS - low.shape[1]), int)
+    return np.hstack([low, blank]), np.hstack([high, blank])
 
 
 def _shapes(sizes: Any, worth: float) -> Any:

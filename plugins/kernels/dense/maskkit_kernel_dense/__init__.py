@@ -21,7 +21,7 @@ class Dense(Kernel):
     def fits(self, problem: Problem) -> float | NoFit:
         if problem.library not in ("torch", "jax"):
             return NoFit("it calls Torch or JAX; give arrays of one of them")
-        if problem.return_lse:
+        if problem.return_lse and not problem.empty:
             return NoFit("the library's call gives no log-sum-exp")
         if problem.library == "jax":
             if problem.dropout_p:

@@ -17,7 +17,10 @@ def attend(query: Any, key: Any, value: Any, mask: Mask | None, problem: Problem
     out = jax.nn.dot_product_attention(
         query, key, value, mask=allowed, scale=problem.scale, is_causal=form == "causal"
     ).swapaxes(1, 2)
-    return out if sees is None else jax.numpy.where(sees, out, 0)
+    out = out if sees is None else jax.numpy.where(sees, out, 0)
+    if problem.return_lse:  # of empty arrays alone
+        return out, jax.numpy.full(out.shape[:3], -jax.numpy.inf, jax.numpy.promote_types(out.dtype, "float32"))
+    return out
 
 
 def _booleans(mask: Mask) -> tuple[Any, Any]:

@@ -22,7 +22,10 @@ def attend(query: Any, key: Any, value: Any, mask: Mask | None, problem: Problem
         scale=problem.scale,
         enable_gqa=problem.heads != problem.kv_heads,
     )
-    return out if sees is None else torch.where(sees, out, 0)
+    out = out if sees is None else torch.where(sees, out, 0)
+    if problem.return_lse:  # of empty arrays alone
+        return out, out.new_full(out.shape[:3], -torch.inf, dtype=torch.promote_types(out.dtype, torch.float32))
+    return out
 
 
 def _booleans(mask: Mask, device: Any) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -33,8 +33,8 @@ class Flex(Kernel):
             return NoFit(f"FlexAttention takes float16, bfloat16 and float32, not {problem.dtype}; give query.float()")
         if max(problem.head_dim, problem.value_dim) > WIDEST:
             return NoFit(f"FlexAttention has tiles for widths to {WIDEST}, not {problem.head_dim}, {problem.value_dim}")
-        if 0 in (problem.batch, problem.heads, problem.queries, problem.keys, problem.head_dim, problem.value_dim):
-            return NoFit("FlexAttention takes no empty arrays")
+        if problem.empty:
+            return NoFit("an array is empty: there is nothing to compute")
         if max(problem.batch, problem.heads) > MOST:
             return NoFit(f"CUDA starts it for {MOST:,} samples and heads, not {problem.batch:,} and {problem.heads:,}")
         if problem.mask is not None and not problem.mask.on_host:

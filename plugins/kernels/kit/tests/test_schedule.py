@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import maskkit
-from maskkit_blocks import Schedules
+from maskkit_blocks import Schedules, blocks
 
 EXPRESSIONS = [
     "causal",
@@ -48,6 +48,17 @@ def counted(found, shape):
     return times
 
 
+def assert_covered(found, rows, allowed):
+    """Every row that sees something is in one block, and its keys are in the runs of that."""
+    read, times = np.zeros_like(allowed), np.zeros(len(allowed), int)
+    for first, last, runs in zip(found.first, found.last, found.runs.to_bool(), strict=True):
+        assert 0 < last - first <= rows
+        read[first:last] |= runs
+        times[first:last] += 1
+    assert times.max(initial=0) <= 1
+    assert (read | ~allowed).all()
+
+
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("rows", [16, 32, 128])
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -63,5 +74,13 @@ def test_calls_compute_every_allowed_pair_of_any_mask_once(data):
     bits = data.draw(st.integers(0, 2 ** (queries * keys) - 1))
     allowed = np.array([bits >> i & 1 for i in range(queries * keys)], bool).reshape(queries, keys)
     spans = spans_of(maskkit.from_array(allowed, true="allowed"))
-    apart, exact = data.draw(st.booleans()), data.draw(st.booleans())
-    assert np.array_equal(counted(Schedules(spans).layers(rows, apart, exact), allowed.shape), allowed)
+    assert np.array_equal(counted(Schedules(spans).layers(rows, data.draw(st.booleans())), allowed.shape), allowed)
+    exact = data.draw(st.booleans())
+    assert_covered(blocks(spans, rows, exact), rows, allowed)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_blocks_read_all_keys_of_their_rows(expression, exact):
+    mask = maskkit.parse(expression, seq_len=1024)
+    assert_covered(blocks(spans_of(mask), 32, exact), 32, mask.allowed())
