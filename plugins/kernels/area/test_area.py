@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 import maskkit
 from maskkit.kernels.conformance import check_small_masks
 from maskkit.testing import check_kernel
-from maskkit_kernel_area import Area, _fused, _plan
+from maskkit_kernel_area import Area, _fused, _plan, _torch
 
 
 def problem(mask, heads=1, **more):
@@ -67,6 +69,33 @@ def test_memory_follows_the_rows():
     assert long < 2**25
 
 
+class Largest(TorchDispatchMode):
+    """Remembers the most bytes that an operator's result takes."""
+
+    nbytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        made = (x.untyped_storage().nbytes() for x in tree_leaves(out) if isinstance(x, torch.Tensor))
+        self.nbytes = max(self.nbytes, *made, 0)
+        return out
+
+
+@pytest.mark.parametrize("name", ["sliding_window", "sink", "causal"])
+def test_no_array_is_larger_than_those_given(name):
+    """Forward and backward, so memory follows the length; the dense call is no such."""
+    q = torch.randn(1, 2, 4096, 64, requires_grad=True)
+    options = {} if name == "causal" else {"window_size": 64}
+    mask = maskkit.create(name, seq_len=4096, **options)
+    with Largest() as largest:
+        maskkit.attend(q, q, q, mask, kernel="area").sum().backward()
+    assert largest.nbytes <= 2 * q.nbytes
+    if name != "causal":  # which is a flag there
+        with Largest() as dense:
+            maskkit.attend(q, q, q, mask, kernel="dense")
+        assert dense.nbytes > 2 * q.nbytes
+
+
 def test_dense_masks_are_left_to_the_dense_call():
     """Where nothing can be saved, the estimate says so."""
     rng = np.random.default_rng(0)
@@ -86,16 +115,21 @@ def test_heads_and_samples_with_equal_masks_are_planned_once():
     assert [sum(lanes.count for lanes in every) for every, _ in found.planes] == [6, 6]
 
 
-def test_a_neighborhood_is_computed_in_strips():
-    """Of 64 x 64 places, each with 7 x 7 neighbors: 14 x 10 keys for 8 x 4 of them, and none gathered for each."""
+def test_a_neighborhood_is_computed_in_strips(monkeypatch):
+    """Of 64 x 64 places, each with 7 x 7 neighbors: 14 x 10 keys for 8 x 4 of them, and none gathered for each.
+
+    Lanes are brought into strips one after the other here, as they are where they are large.
+    """
+    monkeypatch.setattr(_torch, "_TEMPORARY", 2**17)
     mask = maskkit.create("neighborhood", height=64, width=64, kernel_size=7)
     asked = problem(mask)
     assert Area().fits(asked).pairs <= 3 * 4096 * 49
     job = _plan.job(asked, None, backward=False)
     assert sorted(job.grid.order) == list(range(4096))
     assert all(call.runs is None for _, layers in job.planes for calls in layers for call in calls)
-    q, k, v = (torch.randn(1, 1, 4096, 16, requires_grad=True) for _ in range(3))
-    found, expected = (maskkit.attend(q, k, v, mask, kernel=kernel) for kernel in ("area", "dense"))
+    q, k, v = (torch.randn(1, heads, 4096, 16, requires_grad=True) for heads in (4, 2, 2))
+    assert len(list(_torch._by_lanes(job, k[0]))) == 2
+    found, expected = (maskkit.attend(q, k, v, mask, kernel=kernel, enable_gqa=True) for kernel in ("area", "dense"))
     torch.testing.assert_close(found, expected)
     for one, other in zip(*(torch.autograd.grad(x.sum(), (q, k, v)) for x in (found, expected)), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)

@@ -4,6 +4,7 @@ Arrays of heads are taken as lanes (batch * heads, length, width). A lane of the
 that share it have the same place in their groups, so that every view stays a view.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,8 +132,32 @@ def forward(
     job: Job, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Output and log-sum-exp of lanes."""
-    if job.grid is not None:
-        q, k, v = _taken(job.grid.order, q), _taken(job.grid.keys, k), _taken(job.grid.keys, v)
+    if job.grid is None:
+        return _forward(job, q, k, v, scale)
+    out, lse = torch.empty_like(q), q.new_empty(q.shape[:2], dtype=WIDE.get(q.dtype, q.dtype))
+    back = torch.from_numpy(np.argsort(job.grid.order))
+    for part, lanes, of_query in _by_lanes(job, k):
+        given = _taken(job.grid.order, q[of_query]), *(_taken(job.grid.keys, x[lanes]) for x in (k, v))
+        for whole, found in zip((out, lse), _forward(part, *given, scale), strict=True):
+            torch.index_select(found, 1, back, out=whole[of_query])
+    return out, lse
+
+
+def _by_lanes(job: Job, k: torch.Tensor) -> Iterator[tuple[Job, slice, slice]]:
+    """The job of a grid for a few lanes at a time, whose arrays are brought into another order; and which those are,
+    of key and of query."""
+    assert job.grid is not None
+    [(every, layers)] = job.planes
+    few, group = max(1, _TEMPORARY // (len(job.grid.keys) * k.shape[-1])), every[0].group
+    for first in range(0, len(k), few):
+        stop = min(first + few, len(k))
+        lanes = [one._replace(count=stop - first) for one in every]
+        yield Job([(lanes, layers)]), slice(first, stop), slice(first * group, stop * group)
+
+
+def _forward(
+    job: Job, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     several = any(len(layers) > 1 for _, layers in job.planes)
     out = torch.zeros_like(q, dtype=WIDE.get(q.dtype, q.dtype) if several else q.dtype)
     lse = torch.full(q.shape[:2], -torch.inf, dtype=WIDE.get(q.dtype, q.dtype))
@@ -149,11 +174,7 @@ def forward(
                             new_lse = new_lse.masked_fill(~torch.from_numpy(sees), -torch.inf)
                         to, to_lse = lanes.of_query(out, *place), lanes.of_query(lse, *place)
                         _merge(to, to_lse, new, new_lse) if layer else (to.copy_(new), to_lse.copy_(new_lse))
-    out = out.to(q.dtype)
-    if job.grid is not None:
-        back = np.argsort(job.grid.order)
-        out, lse = _taken(back, out), _taken(back, lse)
-    return out, lse
+    return out.to(q.dtype), lse
 
 
 def _taken(places: Any, x: torch.Tensor) -> torch.Tensor:
@@ -177,10 +198,22 @@ def _merge(out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: tor
 
 def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> list[torch.Tensor]:
     """Gradients of query, key and value, from the whole output and log-sum-exp: calls then add up."""
-    arrays = q, k, v
-    if job.grid is not None:
-        grad, q, out, lse = (_taken(job.grid.order, x) for x in (grad, q, out, lse))
-        k, v = (_taken(job.grid.keys, x) for x in (k, v))
+    if job.grid is None:
+        found = _added_up(job, grad, q, k, v, out, lse, scale)
+        return [total.to(x.dtype) for total, x in zip(found, (q, k, v), strict=True)]
+    order, keys = job.grid.order, job.grid.keys
+    grads = [torch.empty_like(x) for x in (q, k, v)]
+    for part, lanes, of_query in _by_lanes(job, k):
+        its_grad, its_q, its_out, its_lse = (_taken(order, x[of_query]) for x in (grad, q, out, lse))
+        its_k, its_v = (_taken(keys, x[lanes]) for x in (k, v))
+        found = _added_up(part, its_grad, its_q, its_k, its_v, its_out, its_lse, scale)
+        for whole, at, places, new in zip(grads, (of_query, lanes, lanes), (order, keys, keys), found, strict=True):
+            whole[at] = _returned(places, new, whole[at])
+    return grads
+
+
+def _added_up(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> list[torch.Tensor]:
+    """What every call gives, added in the dtype of sums."""
     grads = [torch.zeros_like(x, dtype=WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
     lse = torch.where(lse == -torch.inf, 0, lse)  # a row that sees nothing: its weights are exp(-inf - 0)
     for every, layers in job.planes:
@@ -195,10 +228,7 @@ def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, s
                     lanes.of_query(grads[0], *place).add_(parts[0])
                     for whole, part in zip(grads[1:], parts[1:], strict=True):
                         _add_keys(call, lanes, whole, part, first, stop)
-    if job.grid is not None:
-        places = job.grid.order, job.grid.keys, job.grid.keys
-        grads = [_returned(*given) for given in zip(places, grads, arrays, strict=True)]
-    return [total.to(x.dtype) for total, x in zip(grads, arrays, strict=True)]
+    return grads
 
 
 def gradients(job: Job, grad: Any, grad_lse: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> Any:
