@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -49,6 +48,10 @@ def as_plain(value: npt.NDArray[Any]) -> Any:
     return {"values": values, "dtype": value.dtype.name}
 
 
+_HASHED = 2**12
+"""Elements of which the hash is made, about: masks are looked up at every call."""
+
+
 class _Content:
     """What two array fields are compared and hashed by."""
 
@@ -71,8 +74,8 @@ class _Content:
         numbers = self._numbers()
         if numbers is None:
             return id(self.value)
-        digest = hashlib.blake2b(np.ascontiguousarray(numbers).tobytes(), digest_size=8)
-        return hash((numbers.shape, digest.digest()))
+        some = numbers.ravel()[:: numbers.size // _HASHED + 1]
+        return hash((numbers.shape, some.tobytes()))
 
     def _numbers(self) -> npt.NDArray[Any] | None:
         return host(self.value) if is_array(self.value) else np.asarray(self.value)
