@@ -20,6 +20,12 @@ def _attention(*args: Any, **kwargs: Any) -> Any:
     return attend_if_any(*args, **kwargs)
 
 
-exports.attention = _attention
+def _write(*args: Any) -> None:
+    from maskkit.configs.saving import write
+
+    write(*args)
+
+
+exports.attention, exports.write = _attention, _write
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors"},
-    {"limits", "arrays"},
+    {"limits", "arrays", "outputs"},
     {"validators", "registry"},
     {"masks"},
     {"kernels"},
@@ -19,7 +19,15 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
-PUBLIC = {"maskkit", "maskkit.arrays", "maskkit.errors", "maskkit.limits", "maskkit.testing", "maskkit.validators"}
+PUBLIC = {
+    "maskkit",
+    "maskkit.arrays",
+    "maskkit.errors",
+    "maskkit.limits",
+    "maskkit.outputs",
+    "maskkit.testing",
+    "maskkit.validators",
+}
 FILES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.glob("maskkit/**/*.py")}
 PLUGINS = [path for path in ROOT.glob("plugins/*/*/**/*.py") if "tests" not in path.parts and path.name[:5] != "test_"]
 

@@ -17,6 +17,7 @@ from maskkit.functional.apply import as_mask
 from maskkit.functional.types import how_to_list, info_of_all, type_of
 from maskkit.masks.algebra import combine
 from maskkit.masks.mask import Mask
+from maskkit.outputs import write_figure
 from maskkit.registry.item import lazy
 from maskkit.validators import one_of, shown
 
@@ -230,7 +231,7 @@ def visualize_mask(
     window = show and shows_windows()
     drawn = figure(masks, title=title, cmap=cmap, size=figsize, window=window)
     if save_path is not None:
-        drawn.savefig(save_path)
+        write_figure(save_path, drawn)
         log.info("Saved mask visualization to %s", fspath(save_path))
     if window:
         pyplot.show()

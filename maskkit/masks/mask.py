@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -12,7 +14,7 @@ from maskkit.arrays.dtypes import dtype_name, is_floating, lowest
 from maskkit.arrays.fields import as_plain
 from maskkit.arrays.libraries import fetched, is_array
 from maskkit.errors import ConfigError
-from maskkit.masks import dense
+from maskkit.masks import dense, exports
 from maskkit.masks.axes import HEADS, in_form
 from maskkit.masks.blocks import BlockMap, block_map
 from maskkit.masks.draw import figure, svg, text
@@ -213,6 +215,20 @@ class Mask(Pattern):
     def picture(self, *, blocked: bool = False) -> MaskPicture:
         """What `maskkit render` draws."""
         return MaskPicture([self], blocked)
+
+    def save(self, path: str | PathLike[str], *, blocked: bool = False) -> None:
+        """Write the mask to a file, which is whole or stays as it was; `blocked` writes the complement.
+
+        Args:
+            path: its suffix says what is written: a picture (png, svg, pdf, txt), the array (npy, npz), or the mask
+                itself (json, yaml), which `maskkit.load` reads.
+
+        Raises:
+            ConfigError: the suffix is another.
+            OSError: the file cannot be written.
+        """
+        assert exports.write is not None
+        exports.write(Path(path), self, self.picture(blocked=blocked), blocked)
 
     def measure(self, block_size: int | None = None) -> MaskMeasures:
         """What `maskkit stats` prints."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from maskkit import ConfigError
+from maskkit.outputs import write_figure, written
 
 log = logging.getLogger("maskkit.audit")
 app = typer.Typer()
@@ -56,17 +56,15 @@ def audit(
 
 
 def write(report: Any, output: Path) -> None:
-    """The report in the form of the suffix, moved into place when it is whole."""
-    suffix, beside = output.suffix.lower(), output.with_name(f".{output.name}.{os.getpid()}{output.suffix}")
-    try:
-        if suffix == ".png":
-            report.figure().savefig(beside, dpi=120)
-        else:
-            text = {".html": report.html, ".txt": report.text, ".json": lambda: json.dumps(report.to_dict(), indent=2)}
-            beside.write_text(text[suffix]().rstrip("\n") + "\n", encoding="utf-8")
-        beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)
+    """The report in the form of the suffix."""
+    suffix = output.suffix.lower()
+    if suffix == ".png":
+        write_figure(output, report.figure(), dpi=120)
+        return
+    made = {".html": report.html, ".txt": report.text, ".json": lambda: json.dumps(report.to_dict(), indent=2)}
+    text = made[suffix]().rstrip("\n") + "\n"
+    with written(output) as file:
+        file.write(text.encode())
 
 
 def _call(factory: str, seq_len: int) -> Any:

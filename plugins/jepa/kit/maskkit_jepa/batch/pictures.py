@@ -11,6 +11,7 @@ import numpy as np
 from attrs import evolve
 from maskkit import ConfigError
 from maskkit.arrays import fetched
+from maskkit.outputs import write_figure
 from maskkit_jepa.batch.drawn import Drawn
 from maskkit_jepa.grid import Grid, shown
 from maskkit_jepa.randomness import Array, Ints
@@ -323,6 +324,6 @@ def from_arrays(context: Any, targets: Any, grid: Grid) -> Drawn:
 def saved(drawn: Any, path: Any) -> Any:
     """The figure, written to a file if a path is given."""
     if path is not None:
-        drawn.savefig(path, dpi=120)
+        write_figure(path, drawn, dpi=120)
         log.info("saved mask visualization to %s", path)
     return drawn
