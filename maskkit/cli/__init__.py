@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
-from maskkit.cli import inventory, pictures, plans
+from maskkit.cli import inventory, pictures, plans, streams
 
 app = typer.Typer(
     name="maskkit",
     help="Masks, attention layers and JEPA masking strategies, by name.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,8 +50,8 @@ plans.add_to(app)
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
-    argv = sys.argv[1:] if argv is None else argv
-    sys.exit(run(argv))
+    streams.prepare()
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
 def run(argv: list[str]) -> int:
@@ -61,14 +61,14 @@ def run(argv: list[str]) -> int:
     logging.getLogger("maskkit").addHandler(handler)
     showwarning, warnings.showwarning = warnings.showwarning, _show_warning
     try:
-        code = _command(argv).main(args=argv, prog_name="maskkit", standalone_mode=False)
+        code = _command(argv).main(args=argv or ["--help"], prog_name="maskkit", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         # Whoever read has gone; give the interpreter's own flush at exit somewhere to write to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return 130
     except Exception as error:
         if "--debug" in argv:
@@ -96,11 +96,16 @@ def _command(argv: list[str]) -> Any:
 
         for more in registry.commands():
             app.add_typer(more)
-    return get_command(app)
+    command: Any = get_command(app)
+    for one in command.commands.values():  # whole sentences: typer cuts them off
+        one.short_help = one.short_help or re.split(r"(?<=\.)\s", one.help or "", maxsplit=1)[0]
+    return command
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     """What went wrong, in the words of whoever raised it."""
+    if isinstance(error, typer.Abort) and error.__cause__:  # typer's word for an EOFError
+        error = error.__cause__
     if hasattr(error, "format_message"):  # a usage error of typer's
         return f"{error.format_message()} (see maskkit --help)".replace("\n", " ")
     from maskkit.errors import MaskkitError

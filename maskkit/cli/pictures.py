@@ -10,32 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from maskkit.cli.targets import TargetCommand, build_target
-from maskkit.errors import ConfigError
+from maskkit.cli.targets import Target, TargetCommand, build_target, naming
 
 if TYPE_CHECKING:
-    from maskkit.registry.hookspecs import Picture
-    from maskkit.registry.item import Item
+    pass
 
 log = logging.getLogger("maskkit.draw")
 
-Target = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME|EXPR|-",
-        help='A name, an expression such as "causal & ~banded(band_width=5)", or - for a config on stdin.',
-    ),
-]
 BlockSize = Annotated[
     int | None,
     typer.Option("--block-size", min=1, help="Side of the blocks that are counted, in tokens.", show_default="128"),
 ]
 
-SUFFIXES = (".png", ".svg", ".pdf", ".txt", ".npy", ".npz", ".json")
 _WIDE = 10_000
 """Columns of a table that goes into a file or a pipe: lines are never broken there."""
-_TEXT_FILE = 200
-"""Columns of a picture in a text file."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +39,7 @@ def render(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="Write to this file: png, svg, pdf, txt, npy, npz, or json for the config."
+            "-o", "--output", help="Write to this file: png, svg, pdf, txt, npy, npz, or json or yaml for the config."
         ),
     ] = None,
     blocked: Annotated[
@@ -59,49 +47,19 @@ def render(
     ] = False,
 ) -> None:
     """Draw an item in the terminal, or into a file; parameters are options: maskkit render NAME --help."""
-    if output is not None and output.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(SUFFIXES)}")
-    item = build_target(ctx, target)
+    from maskkit.configs.saving import checked, write
+
+    if output is not None:
+        checked(output)
+    item = build_target(ctx)
     picture = item.picture(blocked=blocked)
     _note(picture.notes)
     if output is None:
         typer.echo(picture.text(shutil.get_terminal_size().columns))
         return
-    try:
-        write(picture, item, output, blocked)
-    except OSError as error:  # of a full disk, which does not say which file it was
-        error.filename = error.filename or str(output)
-        raise
+    write(output, item, picture, blocked)
     log.info("saved mask visualization to %s", output)
     typer.echo(f"wrote {output}", err=True)
-
-
-def write(picture: Picture, item: Item, output: Path, blocked: bool) -> None:
-    """Write a picture to a file, in the format of its suffix."""
-    suffix = output.suffix.lower()
-    if suffix in (".png", ".pdf"):
-        picture.figure().savefig(output, dpi=120)
-    elif suffix in (".npy", ".npz"):
-        _write_arrays(picture, output)
-    elif suffix == ".json":
-        from maskkit.configs.saving import to_dict
-
-        saved = {"not": to_dict(item)} if blocked else to_dict(item)
-        output.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
-    else:
-        output.write_text(picture.svg() if suffix == ".svg" else picture.text(_TEXT_FILE) + "\n", encoding="utf-8")
-
-
-def _write_arrays(picture: Picture, output: Path) -> None:
-    import numpy as np
-
-    arrays: dict[str, Any] = dict(picture.arrays())
-    if output.suffix.lower() == ".npz":
-        np.savez_compressed(output, **arrays)
-    elif len(arrays) == 1:
-        np.save(output, *arrays.values())
-    else:
-        raise ConfigError(f"{output}: a .npy file holds one array, and this gives {len(arrays)}; use .npz")
 
 
 def stats(
@@ -111,7 +69,7 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Count what a mask allows and what its forms cost; of a strategy, what is seen, predicted, and both."""
-    measures = build_target(ctx, target).measure(block_size=block_size)
+    measures = build_target(ctx).measure(block_size=block_size)
     if as_json:
         typer.echo(json.dumps(measures.to_dict(), indent=2))
         return
@@ -132,9 +90,7 @@ def check(
     from maskkit.configs.files import read_section
     from maskkit.configs.reading import config
 
-    try:
-        found = config(read_section(file, key))
-    except ConfigError as error:
-        where = f"{file}{f' at {key}' if key else ''}"
-        raise ConfigError(str(error) if str(error).startswith(str(file)) else f"{where}: {error}") from error
+    section = read_section(file, key)
+    with naming(f"{file} at {key}" if key else str(file)):
+        found = config(section)
     typer.echo(f"{file}: ok: {found!r}")

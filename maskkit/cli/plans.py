@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from maskkit.cli.pictures import Target
-from maskkit.cli.targets import TargetCommand, build_target
+from maskkit.cli.targets import Target, TargetCommand, build_target
 from maskkit.errors import ConfigError
 
 
@@ -37,7 +36,7 @@ def plan(
     from maskkit.masks.axes import sizes
     from maskkit.masks.mask import AttentionMask
 
-    mask = build_target(ctx, target)
+    mask = build_target(ctx)
     if not isinstance(mask, AttentionMask):
         raise ConfigError(f"{mask!r} is no mask of queries and keys, and there is no attention under it")
     own = {"batch": batch, "head": heads} | {axis: size for axis, size in sizes(mask).items() if size > 1}

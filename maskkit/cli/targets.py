@@ -1,12 +1,14 @@
-"""What a command is about: a name, an expression, or a config on stdin; its parameters become real options."""
+"""What a command is about: a name, an expression, or a config on stdin or in a file; its parameters become options."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -19,29 +21,71 @@ if TYPE_CHECKING:
 _OPTIONS = "maskkit.options"
 VALUES = "maskkit.values"
 """Where a context keeps the options of items that were given."""
-_TREE = "maskkit.tree"
+_READ = "maskkit.read"
 _METAVARS = {"an integer": "INT", "a number": "FLOAT", "a string": "TEXT"}
+
+
+class Read(NamedTuple):
+    """A target that was read.
+
+    Attributes:
+        tree: the mappings that it stands for.
+        where: the file and section that it came from; empty for what was typed.
+        items: the items in the tree, and what it gives them.
+    """
+
+    tree: Any
+    where: str
+    items: list[tuple[type[Item], Mapping[str, Any]]]
+
+
+def _completed(incomplete: str) -> list[str]:
+    """Completion, from metadata: the last word of an expression, among the names of what may have a picture."""
+    from maskkit.registry.catalog import items
+    from maskkit.registry.item import KINDS
+
+    words = re.fullmatch(r"(.*?)([\w.]*)", incomplete, re.DOTALL)
+    before, word = words.groups() if words else ("", incomplete)
+    drawn = [entry for entry in items() if entry.kind not in KINDS or not KINDS[entry.kind].base.no_picture]
+    names = {entry.full_name if "." in word else entry.name for entry in drawn}
+    return [before + name for name in sorted(names) if name.startswith(word)]
+
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|EXPR|FILE|-",
+        help='A name, an expression such as "causal & ~banded(band_width=5)", a YAML, TOML or JSON file, or - for a '
+        "config on stdin.",
+        autocompletion=_completed,
+    ),
+]
 
 
 class TargetCommand(TyperCommand):
     """A command whose first argument is a target: looks at it before parsing, and adds its parameters as options."""
 
+    def __init__(self, *args: Any, params: list[Any], **kwargs: Any) -> None:
+        key = TyperOption(
+            param_decls=["--key"],
+            type=str,
+            expose_value=False,  # it is read with the file
+            help="Dotted path of the section that is meant, in a file.",
+        )
+        super().__init__(*args, params=[*params, key], **kwargs)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        target = self._target(args)
-        nodes: list[tuple[type[Item], Mapping[str, Any]]] = []
+        target, key = self._target(args)
         if target is not None:
             try:
-                ctx.meta[_TREE] = read_target(target)
-                nodes = _nodes(ctx.meta[_TREE])
+                ctx.meta[_READ] = read = _read(target, key)
+                for cls, _ in read.items:
+                    if cls.no_picture:
+                        raise ConfigError(f"{cls.name} {cls.no_picture.replace('NAME', cls.name)}")
+                ctx.meta[_OPTIONS] = _options(read.items, {name for p in self.params for name in p.opts})
             except MaskkitError:
-                if any(help_option in args for help_option in ctx.help_option_names):
+                if not ctx.resilient_parsing:  # as a shell does that completes
                     raise
-                # The command itself will meet the same error, and says it; its options cannot be known.
-                ctx.ignore_unknown_options = ctx.allow_extra_args = True
-        for cls, _ in nodes:
-            if cls.no_picture:
-                raise ConfigError(f"{cls.name} {cls.no_picture.replace('NAME', cls.name)}")
-        ctx.meta[_OPTIONS] = _options(nodes, {name for p in self.params for name in p.opts})
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -56,50 +100,92 @@ class TargetCommand(TyperCommand):
         }
         return super().invoke(ctx)
 
-    def _target(self, args: list[str]) -> str | None:
-        """The first argument that is neither an option nor the value of one; options of items count as taking one."""
+    def _target(self, args: list[str]) -> tuple[str | None, str | None]:
+        """The first argument that is neither an option nor the value of one, and the value of `--key`.
+
+        Options of items count as taking a value.
+        """
         flags = {name for p in self.params for name in (*p.opts, *p.secondary_opts) if getattr(p, "is_flag", False)}
         flags |= {"-h", "--help"}
-        skip = False
-        for arg in args:
-            if skip:
-                skip = False
-            elif arg == "-" or not arg.startswith("-"):
-                return arg
-            else:
-                skip = arg not in flags and "=" not in arg
-        return None
+        target, given = None, dict[str, str]()
+        words = iter(args)
+        for word in words:
+            option, equals, value = word.partition("=")
+            if word == "-" or not word.startswith("-"):
+                target = word if target is None else target
+            elif word not in flags:
+                given[option] = value if equals else next(words, "")
+        return target, given.get("--key")
 
 
-def read_target(target: str) -> Any:
-    """The tree of mappings that a target stands for; a name of several kinds means the one that has a picture."""
+def _read(target: str, key: str | None) -> Read:
+    """A target; a name of several kinds means the one that has a picture."""
     from maskkit.configs.expressions import tree
+    from maskkit.configs.files import SUFFIXES, read_section
     from maskkit.registry.loader import registry
 
-    found = _stdin() if target == "-" else tree(target)
-    if not isinstance(found, Mapping) or "type" not in found:
-        return found
-    offered = registry.offered_as(found["type"])
-    if len(offered) < 2:
-        return found
-    drawn = [name for name in offered if not registry.kind(name.partition(".")[0]).base.no_picture]
-    return {**found, "type": drawn[0]} if len(drawn) == 1 else found
+    is_file = Path(target).suffix.lower() in SUFFIXES
+    if key is not None and not is_file:
+        raise ConfigError(f"--key names a section of a file, and {target!r} is none")
+    found = read_section(target, key) if is_file else _stdin() if target == "-" else tree(target)
+    where = f"{target} at {key}" if key else target if is_file else "stdin" if target == "-" else ""
+    if isinstance(found, Mapping) and "type" in found:
+        offered = registry.offered_as(found["type"])
+        drawn = [name for name in offered if not registry.kind(name.partition(".")[0]).base.no_picture]
+        if len(drawn) == 1 < len(offered):
+            found = {**found, "type": drawn[0]}
+    with naming(where):
+        return Read(found, where, _items(found))
 
 
-def build_target(ctx: typer.Context, target: str) -> Item:
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Says in errors where the config came from."""
+    try:
+        yield
+    except ConfigError as error:
+        if not where or str(error).startswith(where):
+            raise
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def build_target(ctx: typer.Context) -> Item:
     """The config of the target with the options that were given; of some kinds a bare name stands for its example."""
     from maskkit.configs.reading import config
 
-    tree = ctx.meta[_TREE] if _TREE in ctx.meta else read_target(target)
-    given = ctx.meta.get(VALUES, {})
-    try:
-        found: Item = config(tree, **given)
-    except ConfigError:
-        example = None if given else _example_of(tree)
-        if example is None:
-            raise
-        found = config(tree, **example)
+    read, given = ctx.meta[_READ], ctx.meta.get(VALUES, {})
+    with naming(read.where):
+        try:
+            found: Item = config(read.tree, **given)
+        except ConfigError:
+            given = None if given else _example_of(read.tree)
+            if given is None:
+                raise
+            found = config(read.tree, **given)
+    if any(hasattr(cls, "seed") for cls, _ in read.items):
+        _tell_seeds(found, _seeds(read.tree) + _seeds(given))
     return found
+
+
+def _tell_seeds(found: Item, given: list[Any]) -> None:
+    """Say which seeds were drawn, so that the same can be had again."""
+    from maskkit.configs.saving import to_dict
+
+    drawn = [str(seed) for seed in dict.fromkeys(_seeds(to_dict(found))) if seed not in given]
+    if len(drawn) == 1:
+        typer.echo(f"seed {drawn[0]} was drawn; --seed {drawn[0]} gives the same again", err=True)
+    elif drawn:
+        typer.echo(f"seeds {', '.join(drawn)} were drawn; -o FILE.yaml keeps them", err=True)
+
+
+def _seeds(node: Any) -> list[Any]:
+    """The seeds in a config, and in those inside of it."""
+    if isinstance(node, Mapping):
+        below = [seed for value in node.values() for seed in _seeds(value)]
+        return below if node.get("seed") is None else [node["seed"], *below]
+    if isinstance(node, (list, tuple)) and node and not isinstance(node[0], (int, float, str)):
+        return [seed for value in node for seed in _seeds(value)]
+    return []
 
 
 def _example_of(tree: Any) -> Mapping[str, Any] | None:
@@ -132,7 +218,7 @@ def _stdin() -> Any:
     return parse_text(text, suffix, "stdin")
 
 
-def _nodes(tree: Any) -> list[tuple[type[Item], Mapping[str, Any]]]:
+def _items(tree: Any) -> list[tuple[type[Item], Mapping[str, Any]]]:
     """The items of a tree: their classes, and what the tree gives them."""
     from maskkit.configs.reading import leaves
     from maskkit.registry.loader import registry
@@ -140,12 +226,12 @@ def _nodes(tree: Any) -> list[tuple[type[Item], Mapping[str, Any]]]:
     return [(registry.find(node["type"]), node) for node in leaves(tree)]
 
 
-def _options(nodes: list[tuple[type[Item], Mapping[str, Any]]], taken: set[str]) -> list[TyperOption]:
+def _options(items: list[tuple[type[Item], Mapping[str, Any]]], taken: set[str]) -> list[TyperOption]:
     """One option for each parameter of the items; a parameter given in the tree is not offered again."""
     from maskkit.configs.describe import parameters
 
     found: dict[str, TyperOption] = {}
-    for cls, node in nodes:
+    for cls, node in items:
         for parameter in parameters(cls):
             if parameter.name not in found and parameter.name not in node:
                 found[parameter.name] = _option(cls.name, parameter, taken)
@@ -174,9 +260,7 @@ def _value(text: str) -> Any:
     path = Path(text)
     if path.suffix in (".npy", ".json") and path.is_file():
         if path.suffix == ".npy":
-            import numpy as np
-
-            return np.load(path, allow_pickle=False)
+            return _array(path)
         from maskkit.configs.files import read
 
         return read(path)
@@ -184,3 +268,15 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return {"true": True, "false": False, "null": None}.get(text, text)
+
+
+def _array(path: Path) -> Any:
+    from numpy.lib.format import read_array
+
+    try:
+        with path.open("rb") as file:
+            return read_array(file, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # NumPy's, of whatever stands in the file
+        raise ConfigError(f"{path}: is no .npy file of numbers: {error}; numpy.save writes one") from error
