@@ -39,7 +39,10 @@ class Exporter(Protocol):
 
 
 class Picture(Protocol):
-    """What `Item.picture` gives, and `maskkit render` shows or writes; `notes` are lines for the user beside it."""
+    """What `Item.picture` gives, and `maskkit render` shows or writes; `notes` are lines for the user beside it.
+
+    One may have `colours` too: of characters that stand between the bars of its `text`, the SGR codes for a terminal.
+    """
 
     notes: Sequence[str]
 

@@ -60,7 +60,10 @@ class Item:
         return self
 
     def picture(self, *, blocked: bool = False) -> Picture:
-        """What `maskkit render` draws; `blocked` shows the complement, where there is one."""
+        """What `maskkit render` draws; `blocked` shows the complement, where there is one.
+
+        Items of which there is more than one sample take `samples` too, how many of them are drawn at most.
+        """
         raise ConfigError(f"{self.name} {self.no_picture.replace('NAME', self.name) or 'has no picture'}")
 
     def measure(self, block_size: int | None = None) -> Measures:
@@ -141,7 +144,7 @@ class Strategy(Item):
 
     Class attributes:
         sampler_class: where the sampler is, as `"package._sampler:Class"`; imported when the first one is built. It
-            draws and measures itself: `picture(blocked=)`, `measure(block_size=)`.
+            draws and measures itself: `picture(blocked=, samples=)`, `measure(block_size=)`.
     """
 
     kind = "strategy"
@@ -166,9 +169,9 @@ class Strategy(Item):
         """The sampler."""
         return self.sampler()
 
-    def picture(self, *, blocked: bool = False) -> Picture:
+    def picture(self, *, blocked: bool = False, samples: int | None = None) -> Picture:
         """The sampler's."""
-        return self.build().picture(blocked=blocked)  # type: ignore[no-any-return]
+        return self.build().picture(blocked=blocked, samples=samples)  # type: ignore[no-any-return]
 
     def measure(self, block_size: int | None = None) -> Measures:
         """The sampler's."""
