@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import sys
+from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from maskkit.cli.targets import Target, TargetCommand, build_target, naming
+from maskkit.cli import streams
+from maskkit.cli.targets import Target, TargetCommand, build_target, naming, tell_seeds
+from maskkit.errors import ConfigError
 
 if TYPE_CHECKING:
     pass
@@ -45,6 +50,15 @@ def render(
     blocked: Annotated[
         bool, typer.Option("--blocked", help="Draw what is blocked instead of what is allowed.")
     ] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples",
+            min=1,
+            help="Draw at most so many samples of a strategy, a batch or heads.",
+            show_default="4; of a strategy 1 in text and svg",
+        ),
+    ] = None,
 ) -> None:
     """Draw an item in the terminal, or into a file; parameters are options: maskkit render NAME --help."""
     from maskkit.configs.saving import checked, write
@@ -52,14 +66,30 @@ def render(
     if output is not None:
         checked(output)
     item = build_target(ctx)
-    picture = item.picture(blocked=blocked)
+    if samples is not None and "samples" not in signature(item.picture).parameters:
+        raise ConfigError(f"--samples is for masks and strategies; of {item.name} there is one picture")
+    picture = item.picture(blocked=blocked, **({"samples": samples} if samples else {}))
     _note(picture.notes)
     if output is None:
-        typer.echo(picture.text(shutil.get_terminal_size().columns))
-        return
-    write(output, item, picture, blocked)
-    log.info("saved mask visualization to %s", output)
-    typer.echo(f"wrote {output}", err=True)
+        drawn = picture.text(shutil.get_terminal_size().columns)
+        colours = getattr(picture, "colours", {}) if streams.take_colour() else {}
+        typer.echo(_coloured(drawn, colours) if colours else drawn)
+    else:
+        write(output, item, picture, blocked)
+        log.info("saved mask visualization to %s", output)
+        typer.echo(f"wrote {output}", err=True)
+    tell_seeds(ctx, item)
+
+
+def _coloured(drawn: str, colours: Mapping[str, str]) -> str:
+    """A text with its characters in their colours: between bars all of them, elsewhere those that are no letters."""
+    anywhere = re.escape("".join(character for character in colours if not character.isalnum()))
+    run = re.compile("|".join(f"{re.escape(character)}+" for character in colours))
+
+    def painted(found: re.Match[str]) -> str:
+        return run.sub(lambda same: f"\x1b[{colours[same[0][0]]}m{same[0]}\x1b[0m", found[0])
+
+    return re.sub(rf"│[^│\n]*│|[{anywhere}]", painted, drawn)
 
 
 def stats(
@@ -69,12 +99,14 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Count what a mask allows and what its forms cost; of a strategy, what is seen, predicted, and both."""
-    measures = build_target(ctx).measure(block_size=block_size)
+    item = build_target(ctx)
+    measures = item.measure(block_size=block_size)
     if as_json:
         typer.echo(json.dumps(measures.to_dict(), indent=2))
-        return
-    _note(measures.notes)
-    typer.echo(measures.text(shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE))
+    else:
+        _note(measures.notes)
+        typer.echo(measures.text(shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE))
+    tell_seeds(ctx, item)
 
 
 def _note(notes: Any) -> None:

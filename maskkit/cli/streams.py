@@ -1,4 +1,4 @@
-"""The three streams of a process, whatever state the shell left them in."""
+"""The three streams of a process, in whatever state the shell left them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def prepare() -> None:
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         codecs.register_error("maskkit", _plain)
         sys.stdout.reconfigure(errors="maskkit")
+
+
+def take_colour() -> bool:
+    """Whether stdout is a terminal, and nobody asked for no colour."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:

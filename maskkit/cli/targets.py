@@ -156,22 +156,24 @@ def build_target(ctx: typer.Context) -> Item:
     read, given = ctx.meta[_READ], ctx.meta.get(VALUES, {})
     with naming(read.where):
         try:
-            found: Item = config(read.tree, **given)
+            return config(read.tree, **given)  # type: ignore[no-any-return]
         except ConfigError:
-            given = None if given else _example_of(read.tree)
-            if given is None:
+            example = None if given else _example_of(read.tree)
+            if example is None:
                 raise
-            found = config(read.tree, **given)
-    if any(hasattr(cls, "seed") for cls, _ in read.items):
-        _tell_seeds(found, _seeds(read.tree) + _seeds(given))
-    return found
+            ctx.meta[VALUES] = example
+            return config(read.tree, **example)  # type: ignore[no-any-return]
 
 
-def _tell_seeds(found: Item, given: list[Any]) -> None:
+def tell_seeds(ctx: typer.Context, built: Item) -> None:
     """Say which seeds were drawn, so that the same can be had again."""
     from maskkit.configs.saving import to_dict
 
-    drawn = [str(seed) for seed in dict.fromkeys(_seeds(to_dict(found))) if seed not in given]
+    read = ctx.meta[_READ]
+    if not any(hasattr(cls, "seed") for cls, _ in read.items):
+        return
+    given = [*_seeds(read.tree), *_seeds(ctx.meta[VALUES])]
+    drawn = [str(seed) for seed in dict.fromkeys(_seeds(to_dict(built))) if seed not in given]
     if len(drawn) == 1:
         typer.echo(f"seed {drawn[0]} was drawn; --seed {drawn[0]} gives the same again", err=True)
     elif drawn:

@@ -212,9 +212,9 @@ class Mask(Pattern):
     def _repr_html_(self) -> str:
         return self._repr_svg_()
 
-    def picture(self, *, blocked: bool = False) -> MaskPicture:
-        """What `maskkit render` draws."""
-        return MaskPicture([self], blocked)
+    def picture(self, *, blocked: bool = False, samples: int | None = None) -> MaskPicture:
+        """What `maskkit render` draws; of a batch or of heads at most so many `samples`, None for a few."""
+        return MaskPicture([self], blocked, samples)
 
     def save(self, path: str | PathLike[str], *, blocked: bool = False) -> None:
         """Write the mask to a file, which is whole or stays as it was; `blocked` writes the complement.
@@ -315,9 +315,9 @@ class MaskGroup(Item):
         """The masks."""
         return self.masks()
 
-    def picture(self, *, blocked: bool = False) -> MaskPicture:
+    def picture(self, *, blocked: bool = False, samples: int | None = None) -> MaskPicture:
         """The masks, one beside the other."""
-        return MaskPicture(self.masks(), blocked)
+        return MaskPicture(self.masks(), blocked, samples)
 
     def measure(self, block_size: int | None = None) -> MaskMeasures:
         """The figures of each."""

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from maskkit.errors import ConfigError
-from maskkit.masks.draw.shares import Shares, shares
+from maskkit.masks.draw.shares import FEW, Shares, shares
 from maskkit.masks.pattern import Pattern
 
 _MOST_CELLS = 1024
-_MOST_PLANES = 4
 COLOURS = ("#eef1f6", "#1b3a6b")
 """Of what is not shown, and of what is."""
 
@@ -31,15 +30,16 @@ def figure(
     cmap: Any = None,
     size: Any = None,
     window: bool = False,
+    most: int = FEW,
 ) -> Any:
-    """A figure that draws masks side by side, of a batch the first few.
+    """A figure that draws masks side by side, of a batch the first `most`.
 
     Pyplot does not know it, so there is nothing to close; with `window` it does, and `pyplot.show()` shows it.
     """
     pyplot = _pyplot()
     from matplotlib.figure import Figure
 
-    planes = [(mask, plane) for mask in masks for plane in shares(mask, _MOST_CELLS, _MOST_CELLS)[:_MOST_PLANES]]
+    planes = [(mask, plane) for mask in masks for plane in shares(mask, _MOST_CELLS, _MOST_CELLS)[:most]]
     side = (4.6 * len(planes) + 0.4, 4.9 if len(planes) == 1 else 5.5)
     drawn = (pyplot.figure if window else Figure)(figsize=size or side, layout="constrained")
     for ax, (mask, plane) in zip(drawn.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):

@@ -17,6 +17,9 @@ from maskkit.masks.pattern import Pattern
 from maskkit.masks.rows import iterate_rows, plane_of, planes, spans_of
 from maskkit.masks.spans import Spans
 
+FEW = 4
+"""Planes of a batch or of heads that a picture shows, where nothing else is asked for."""
+
 
 @frozen
 class Shares:

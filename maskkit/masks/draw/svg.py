@@ -5,12 +5,11 @@ from __future__ import annotations
 from html import escape
 
 import numpy as np
-from maskkit.masks.draw.shares import Shares, shares
+from maskkit.masks.draw.shares import FEW, Shares, shares
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.spans import Spans
 
 _MOST_CELLS = 256
-_MOST_PLANES = 4
 _SIDE = 320
 """Pixels of the longer side of a plane."""
 _LETTER = 7
@@ -19,9 +18,9 @@ _LEVELS = 16
 """Opacities that a reduced picture distinguishes between nothing and all."""
 
 
-def svg(mask: Pattern, title: str | None = None) -> str:
-    """The mask as an SVG document: dark where allowed; queries run down, keys right. Of a batch, the first few."""
-    planes = shares(mask, _MOST_CELLS, _MOST_CELLS)[:_MOST_PLANES]
+def svg(mask: Pattern, title: str | None = None, most: int = FEW) -> str:
+    """The mask as an SVG document: dark where allowed; queries run down, keys right. Of a batch, the first `most`."""
+    planes = shares(mask, _MOST_CELLS, _MOST_CELLS)[:most]
     height, width = planes[0].values.shape
     unit = _SIDE / max(height, width)
     gap = 12

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from maskkit.masks.draw.shares import Shares, shares
+from maskkit.masks.draw.shares import FEW, Shares, shares
 from maskkit.masks.pattern import Pattern
 
 _HALVES = " ▄▀█"  # 2 * upper + lower
 _SHADES = " ░▒▓█"
-_MOST_PLANES = 4
 
 
-def text(mask: Pattern, width: int = 80, height: int | None = None) -> str:
+def text(mask: Pattern, width: int = 80, height: int | None = None, most: int = FEW) -> str:
     """The mask drawn with characters: full where allowed, blank where blocked.
 
     Up to `width` columns and `height` lines (None: as many as the shape asks for) every position is drawn, two rows a
     line. Larger masks are reduced, and the last line says the scale; a shade is the share that is allowed, blank
     only where nothing is and full only where all is. Of a batch or of heads, the
-    first few are drawn.
+    first `most` are drawn.
     """
     inside = max(width - 2, 1)
     drawn = shares(mask, 2 * max(height - 3, 1) if height else max(2 * inside, 2), inside)
-    pictures = [_framed(plane, named=len(drawn) > 1) for plane in drawn[:_MOST_PLANES]]
+    pictures = [_framed(plane, named=len(drawn) > 1) for plane in drawn[:most]]
     if left_out := len(drawn) - len(pictures):
         pictures.append(f"and {left_out} more")
     return "\n".join(pictures)

@@ -160,11 +160,11 @@ class Sampler:
         """The masks of the first few samples at step 0, for pictures and figures."""
         return self.sample(range(count), step=0, **self.example(count))
 
-    def picture(self, *, blocked: bool = False) -> StrategyPicture:
-        """What `maskkit render` draws: the first samples."""
+    def picture(self, *, blocked: bool = False, samples: int | None = None) -> StrategyPicture:
+        """What `maskkit render` draws: the first samples, None for few."""
         if blocked:
             raise ConfigError("--blocked is for masks; a strategy draws context and targets")
-        return StrategyPicture(self.preview(_PICTURED), self._notes())
+        return StrategyPicture(self.preview(samples or _PICTURED), self._notes(), samples)
 
     def measure(self, block_size: int | None = None) -> StrategyMeasures:
         """What `maskkit stats` prints: figures over many samples."""

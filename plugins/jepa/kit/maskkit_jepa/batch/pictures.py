@@ -24,6 +24,10 @@ COLOURS = ("#e41a1c", "#4daf4a", "#984ea3", "#ff7f00", "#ffd92f", "#a65628", "#f
 NOTHING_COLOUR = "#12151c"
 _LABELS = "123456789abcdefghijklmnopqrstuvwxyz"
 _BLANK, _CONTEXT, _SEVERAL, _BOTH, _SPACE = -1, -2, -3, -4, -9
+TEXT_COLOURS = {"░": "34", "+": "36", "!": "1;31"} | {
+    label: ("31", "32", "35", "33", "93", "91", "95", "90")[i % 8] for i, label in enumerate(_LABELS)
+}
+"""Of the characters of `text` on a terminal, near to those of the other pictures."""
 _LINE = 64
 """Tokens of a sequence in a line of a picture."""
 _CHARACTERS = {_BLANK: " ", _CONTEXT: "░", _SEVERAL: "+", _BOTH: "!"}
@@ -99,6 +103,17 @@ def text(batch: Drawn, width: int = 80, sample: int = 0) -> str:
     return "\n".join(
         [*lines, f"1 character = {step} x {step} tokens, of which the first is shown"] if step > 1 else lines
     )
+
+
+def text_row(batch: Drawn, width: int, samples: Sequence[int]) -> str:
+    """Several samples in characters, side by side as far as they fit."""
+    if len(samples) == 1:
+        return text(batch, width, samples[0])
+    share = max(width // len(samples) - 1, batch.grid[-1] + 2) if len(batch.grid) == 2 else width
+    blocks = [[f"sample {i}", *text(batch, min(share, width), i).split("\n")] for i in samples]
+    widest, longest = max(len(line) for block in blocks for line in block), max(map(len, blocks))
+    filled = [[line.ljust(widest) for line in [*block, *[""] * (longest - len(block))]] for block in blocks]
+    return "\n".join(line.rstrip() for line in _side_by_side(filled, width))
 
 
 def text_legend(pictures: Iterable[tuple[Drawn, int]]) -> str:

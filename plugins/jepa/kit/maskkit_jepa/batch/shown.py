@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maskkit_jepa.batch.batch import batches
-from maskkit_jepa.batch.pictures import text_legend
+from maskkit_jepa.batch.pictures import TEXT_COLOURS, svg_row, text_legend, text_row
 from maskkit_jepa.randomness import Array
 
 
@@ -16,23 +16,31 @@ class StrategyPicture:
     Args:
         shown: a `MaskBatch`, or `MaskGroups`.
         notes: lines for the user.
+        samples: how many are drawn; None for one in text and SVG, and in a figure for what it shows by itself.
     """
 
-    def __init__(self, shown: Any, notes: Sequence[str]) -> None:
-        self._shown, self.notes = shown, notes
+    colours = TEXT_COLOURS
+
+    def __init__(self, shown: Any, notes: Sequence[str], samples: int | None = None) -> None:
+        self._shown, self.notes, self._samples = shown, notes, samples
 
     def text(self, width: int) -> str:
-        """The first sample, and what its characters mean."""
-        legend = text_legend((batch, 0) for batch in batches(self._shown).values())
-        return f"{self._shown.text(width)}\n{legend}"
+        """The samples side by side as far as they fit, and what their characters mean."""
+        groups, samples = batches(self._shown), range(self._samples or 1)
+        drawn = [line for name, batch in groups.items() for line in (name, text_row(batch, width, samples)) if line]
+        legend = text_legend((batch, sample) for batch in groups.values() for sample in samples)
+        return "\n".join([*drawn, legend])
 
     def svg(self) -> str:
-        """The first sample."""
-        return str(self._shown.svg())
+        """The samples side by side."""
+        if self._samples is None:
+            return str(self._shown.svg())
+        groups, samples = batches(self._shown), range(self._samples)
+        return svg_row({f"{name} sample {i}".strip(): (batch, i) for name, batch in groups.items() for i in samples})
 
     def figure(self) -> Any:
         """The samples side by side."""
-        return self._shown.figure()
+        return self._shown.figure() if self._samples is None else self._shown.figure(self._samples)
 
     def arrays(self) -> Mapping[str, Array]:
         """Context, targets and what else belongs to the samples; of groups, under the names of both."""
