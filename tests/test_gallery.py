@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import maskkit
-from maskkit.masks.draw.svg import svg
 from maskkit.registry.catalog import entries
 from maskkit_jepa.batch.pictures import CONTEXT_COLOUR, NOTHING_COLOUR
 
@@ -74,13 +73,3 @@ def test_the_readme_leads_to_it(page):
 
 def test_the_page_on_strategies_leads_to_their_table():
     assert "(strategies.md)" in (ROOT / "docs" / "jepa.md").read_text(encoding="utf-8")
-
-
-def test_the_label_of_an_svg_is_cut_to_its_width():
-    label = "a label that is far wider than any picture of a causal mask could ever be, and so is cut"
-    drawn = ElementTree.fromstring(svg(maskkit.create("causal", seq_len=16), title=label))
-    (shown, _) = drawn.iter("{http://www.w3.org/2000/svg}text")
-    assert shown.text.endswith("...")
-    assert 7 * len(shown.text) <= int(drawn.get("width"))
-    short = ElementTree.fromstring(svg(maskkit.create("causal", seq_len=16), title="causal"))
-    assert next(short.iter("{http://www.w3.org/2000/svg}text")).text == "causal"

@@ -1,9 +1,13 @@
 """Pictures of masks too large to look at every row."""
 
+import itertools
+import xml.etree.ElementTree as ElementTree
+
 import numpy as np
 import pytest
 import maskkit
 from maskkit.masks.draw import shares as drawing
+from maskkit.masks.draw.figure import figure as draw_figure
 
 
 @pytest.mark.parametrize("length", [10**9, 10**12, 2**53 - 1])
@@ -45,3 +49,87 @@ def test_forms_of_a_length_that_nobody_goes_through_are_refused():
     with pytest.raises(maskkit.TooLarge, match=r"1,000,000,000,000 rows, the limit is"):
         mask.mask_mod()
     assert "1,000,000,000,000 rows" in mask.fits()["window"].why
+
+
+# -- titles -----------------------------------------------------------------------------------------------------------
+
+BIGBIRD = maskkit.create("bigbird", seq_len=512, block_size=64, seed=1)
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def labels(document):
+    """The lines of an SVG's title: all of its text but the last, which is the scale."""
+    return [text.text or "" for text in ElementTree.fromstring(document).iter(f"{SVG}text")][:-1]
+
+
+def test_the_title_of_an_svg_is_wrapped_to_its_width():
+    document = BIGBIRD.svg()
+    lines = labels(document)
+    assert " ".join(lines) == repr(BIGBIRD)
+    drawn = ElementTree.fromstring(document)
+    assert 12 + 7 * max(map(len, lines)) <= int(drawn.get("width"))
+    *tops, scale = [float(text.get("y")) for text in drawn.iter(f"{SVG}text")]
+    assert tops == sorted(set(tops))
+    picture = float(drawn.find(f"{SVG}g").get("transform").split()[1].rstrip(")"))
+    assert tops[-1] < picture < scale < int(drawn.get("height"))
+
+
+def test_a_narrow_svg_has_room_for_its_title():
+    mask = maskkit.create("causal", seq_len=512)[:, :2]
+    assert max(map(len, labels(mask.svg()))) > 10
+    assert int(ElementTree.fromstring(mask.svg()).get("width")) >= 150
+
+
+@pytest.mark.parametrize("title", ["a\0b\x1b[31m\x07", "\x85 \x9b \ud800", "\ufffe\uffff", "<&\"'>", "two\nlines"])
+def test_any_title_makes_a_document_that_parsers_read(title):
+    read = "\n".join(labels(maskkit.create("causal", seq_len=4).svg(title)))
+    assert len(read) == len(title)
+    assert all(a == b or b == "\N{REPLACEMENT CHARACTER}" for a, b in zip(title, read, strict=True))
+
+
+@pytest.mark.parametrize(
+    "mask", [BIGBIRD, BIGBIRD | maskkit.create("key_padding", lengths=[3, 7], seq_len=512)], ids=[1, 2]
+)
+def test_titles_of_figures_are_whole_and_inside(mask):
+    figure = mask.picture().figure()
+    figure.draw_without_rendering()
+    above = figure._suptitle or figure.axes[0].title
+    assert " ".join(above.get_text().split()) == " ".join(repr(mask).split())
+    box, room = above.get_window_extent(), figure.bbox
+    assert room.x0 <= box.x0 < box.x1 <= room.x1
+    assert room.y0 <= box.y0 < box.y1 <= room.y1
+
+
+def test_titles_of_neighbours_do_not_meet():
+    """Of several masks, each under its own name."""
+    figure = draw_figure([BIGBIRD, ~BIGBIRD, BIGBIRD], title="three\nof them")
+    figure.draw_without_rendering()
+    boxes = [ax.title.get_window_extent() for ax in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert all(box.y1 < figure._suptitle.get_window_extent().y0 for box in boxes)
+    assert figure._suptitle.get_text() == "three\nof them"
+
+
+def test_arrays_do_not_make_a_title_of_a_page():
+    mask = maskkit.create("padding", padding_mask=np.eye(20, dtype=bool))
+    assert len(labels(mask.svg())) == 12
+    assert labels(mask.svg())[-1] == "..."
+
+
+def test_titles_with_control_characters_warn_of_no_glyph():
+    figure = draw_figure([maskkit.create("causal", seq_len=4)], title="a\x07b\x1b[31m")
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_title() == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[31m"
+
+
+# -- samples ----------------------------------------------------------------------------------------------------------
+
+
+def test_as_many_samples_are_drawn_as_asked_for():
+    mask = maskkit.create("key_padding", lengths=[1, 2, 3, 4, 5, 6], seq_len=6)
+    for samples, shown in ((None, 4), (2, 2), (6, 6), (9, 6)):
+        picture = mask.picture(samples=samples)
+        assert picture.text(80).count("batch") == shown
+        assert ("more" in picture.text(80)) == (shown < 6)
+        assert len(picture.figure().axes) == shown
+        assert picture.svg().count("<g ") == shown

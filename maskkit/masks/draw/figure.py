@@ -7,6 +7,7 @@ from typing import Any
 
 from maskkit.errors import ConfigError
 from maskkit.masks.draw.shares import FEW, Shares, shares
+from maskkit.masks.draw.titles import name_of, wrapped
 from maskkit.masks.pattern import Pattern
 
 _MOST_CELLS = 1024
@@ -19,7 +20,8 @@ def plot(mask: Pattern, ax: Any = None, *, blocked: bool = False, title: str | N
     if ax is None:
         ax = _pyplot().figure(figsize=(5, 5), layout="constrained").add_subplot()
     plane = shares(mask, _MOST_CELLS, _MOST_CELLS)[0]
-    return _draw(plane, ax, mask, blocked, title if title is not None else _short(repr(mask)), cmap)
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    return _draw(plane, ax, mask, blocked, wrapped(name_of(mask) if title is None else title, _columns(inches)), cmap)
 
 
 def figure(
@@ -40,17 +42,30 @@ def figure(
     from matplotlib.figure import Figure
 
     planes = [(mask, plane) for mask in masks for plane in shares(mask, _MOST_CELLS, _MOST_CELLS)[:most]]
-    side = (4.6 * len(planes) + 0.4, 4.9 if len(planes) == 1 else 5.5)
-    drawn = (pyplot.figure if window else Figure)(figsize=size or side, layout="constrained")
-    for ax, (mask, plane) in zip(drawn.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):
-        own = plane.place if plane.place and len(masks) == 1 < len(planes) else _short(repr(mask))
-        _draw(plane, ax, mask, blocked, own if title is None or len(planes) > 1 else title, cmap)
-    if len(planes) > 1 and (title is not None or len(masks) == 1):
-        drawn.suptitle(title if title is not None else _short(repr(masks[0]), 48 * len(planes)))
+    many, width = len(planes), size[0] if size else 4.6 * len(planes) + 0.4
+    above = title if title is not None else name_of(masks[0])
+    over_all = wrapped(above, _columns(0.8 * width)) if many > 1 and (title is not None or len(masks) == 1) else []
+    own = [
+        above if many == 1 else plane.place if plane.place and len(masks) == 1 else name_of(mask)
+        for mask, plane in planes
+    ]
+    lines = [wrapped(text, _columns(width / many)) for text in own]
+    extra = 0.25 * (max(map(len, lines)) + len(over_all)) + 0.1 * bool(over_all)
+    drawn = (pyplot.figure if window else Figure)(figsize=size or (width, 4.8 + extra), layout="constrained")
+    axes = drawn.subplots(1, many, squeeze=False)[0]
+    for ax, (mask, plane), text in zip(axes, planes, lines, strict=True):
+        _draw(plane, ax, mask, blocked, text, cmap)
+    if over_all:
+        drawn.suptitle("\n".join(over_all))
     return drawn
 
 
-def _draw(plane: Shares, ax: Any, mask: Pattern, blocked: bool, title: str, cmap: Any) -> Any:
+def _columns(inches: float) -> int:
+    """Characters of a title that so many inches hold."""
+    return max(16, int(10 * inches))
+
+
+def _draw(plane: Shares, ax: Any, mask: Pattern, blocked: bool, title: list[str], cmap: Any) -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     height, width = plane.shape
@@ -63,7 +78,7 @@ def _draw(plane: Shares, ax: Any, mask: Pattern, blocked: bool, title: str, cmap
         interpolation="nearest" if plane.exact or max(plane.values.shape) < _MOST_CELLS // 2 else "antialiased",
         aspect="equal" if height > 1 else "auto",
     )
-    ax.set_title(title, fontsize=10)
+    ax.set_title("\n".join(title), fontsize=10)
     down, right = ("", *mask.axes)[-2:]
     ax.set_xlabel(f"{right} (dark: {'blocked' if blocked else 'allowed'})")
     ax.set_ylabel(down)
@@ -78,10 +93,6 @@ def shows_windows() -> bool:
     from matplotlib.backends import BackendFilter, backend_registry
 
     return backend not in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
-
-
-def _short(text: str, most: int = 48) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _pyplot() -> Any:

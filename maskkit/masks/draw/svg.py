@@ -6,6 +6,7 @@ from html import escape
 
 import numpy as np
 from maskkit.masks.draw.shares import FEW, Shares, shares
+from maskkit.masks.draw.titles import name_of, wrapped
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.spans import Spans
 
@@ -14,6 +15,10 @@ _SIDE = 320
 """Pixels of the longer side of a plane."""
 _LETTER = 7
 """Pixels that a letter of the label takes."""
+_LEAST = 150
+"""Pixels that the label has at least."""
+_LINE = 15
+"""Pixels from one line of the label to the next."""
 _LEVELS = 16
 """Opacities that a reduced picture distinguishes between nothing and all."""
 
@@ -24,21 +29,21 @@ def svg(mask: Pattern, title: str | None = None, most: int = FEW) -> str:
     height, width = planes[0].values.shape
     unit = _SIDE / max(height, width)
     gap = 12
-    total = len(planes) * (width * unit + gap) + gap
-    label = title or repr(mask)
-    room = int(total / _LETTER)
-    label = label if len(label) <= room else label[: max(1, room - 3)] + "..."
+    total = max(len(planes) * (width * unit + gap), _LEAST) + gap
+    lines = wrapped(title or name_of(mask), int((total - gap) / _LETTER))
+    label = "".join(f'<text x="{gap}" y="{18 + _LINE * i}">{escape(line)}</text>' for i, line in enumerate(lines))
     note = planes[0].scale() or " x ".join(map(str, mask.shape))
-    bottom = 28 + height * unit
+    top = 28 + _LINE * (len(lines) - 1)
+    bottom = top + height * unit
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{total:.0f}" height="{bottom + 22:.0f}" '
         f'viewBox="0 0 {total:.0f} {bottom + 22:.0f}" font-family="sans-serif" font-size="12">',
-        f'<rect width="100%" height="100%" fill="#fff"/><text x="{gap}" y="18">{escape(label)}</text>',
+        f'<rect width="100%" height="100%" fill="#fff"/>{label}',
         f'<text x="{gap}" y="{bottom + 15:.0f}" fill="#666">{escape(note)}</text>',
     ]
     for i, plane in enumerate(planes):
         parts.append(
-            f'<g transform="translate({gap + i * (width * unit + gap):.3f} 28) scale({unit:.6f})" '
+            f'<g transform="translate({gap + i * (width * unit + gap):.3f} {top}) scale({unit:.6f})" '
             f'shape-rendering="crispEdges"><rect width="{width}" height="{height}" fill="#eef1f6"/>{_cells(plane)}</g>'
         )
     return "".join([*parts, "</svg>"])
