@@ -30,6 +30,12 @@ def _names(incomplete: str) -> list[str]:
     return [entry.name for entry in items() if entry.name.startswith(incomplete)]
 
 
+def _kinds(incomplete: str) -> list[str]:
+    from maskkit.registry.catalog import entries, kind_names
+
+    return [kind for kind in kind_names(entry.full_name for entry in entries()) if kind.startswith(incomplete)]
+
+
 Name = Annotated[str, typer.Argument(help="A short or full name.", autocompletion=_names)]
 
 
@@ -38,7 +44,9 @@ Name = Annotated[str, typer.Argument(help="A short or full name.", autocompletio
 
 def list_items(
     pattern: Annotated[str, typer.Argument(help="Only names that match, with * and ? as in file names.")] = "*",
-    kind: Annotated[str | None, typer.Option(help="Only this kind, such as mask, attention or strategy.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only this kind, such as mask, attention or strategy.", autocompletion=_kinds)
+    ] = None,
     as_json: Json = False,
     requirements: Annotated[bool, typer.Option("--requirements", help="Print what to install, for pip.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Import every plugin, to find those that are broken.")] = False,
