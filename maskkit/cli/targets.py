@@ -122,9 +122,11 @@ def _read(target: str, key: str | None) -> Read:
     """A target; a name of several kinds means the one that has a picture."""
     from maskkit.configs.expressions import tree
     from maskkit.configs.files import SUFFIXES, read_section
+    from maskkit.configs.reading import form_of
     from maskkit.registry.loader import registry
 
-    is_file = Path(target).suffix.lower() in SUFFIXES
+    path = Path(target)
+    is_file = path.suffix.lower() in SUFFIXES or (path.suffix != "" and path.is_file())
     if key is not None and not is_file:
         raise ConfigError(f"--key names a section of a file, and {target!r} is none")
     found = read_section(target, key) if is_file else _stdin() if target == "-" else tree(target)
@@ -134,6 +136,9 @@ def _read(target: str, key: str | None) -> Read:
         drawn = [name for name in offered if not registry.kind(name.partition(".")[0]).base.no_picture]
         if len(drawn) == 1 < len(offered):
             found = {**found, "type": drawn[0]}
+    elif is_file and isinstance(found, Mapping) and not form_of(found):
+        sections = ", ".join(name for name, part in found.items() if isinstance(part, Mapping)) or "none"
+        raise ConfigError(f"{where}: has no type; name the section that is meant with --key (it has {sections})")
     with naming(where):
         return Read(found, where, _items(found))
 
