@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter, BytesIO, FileIO, UnsupportedOperation
@@ -55,6 +56,16 @@ def write_figure(path: str | os.PathLike[str], figure: Any, **options: Any) -> N
     figure.savefig(drawn, format=path.suffix[1:].lower(), **options)
     with written(path) as file:
         file.write(drawn.getbuffer())
+
+
+def printable(text: str) -> str:
+    """A text without what neither a file nor a font has a word for: control characters (but for line breaks), halves
+    of characters, and those that are none are replaced."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_odd(character) else character for character in text)
+
+
+def _is_odd(character: str) -> bool:
+    return character != "\n" and (unicodedata.category(character) in ("Cc", "Cs") or character in "\ufffe\uffff")
 
 
 class _File(BufferedWriter):

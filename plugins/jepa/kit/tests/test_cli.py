@@ -156,6 +156,14 @@ def test_files_hold_as_many_samples_as_asked_for(cli, tmp_path):
     ]
 
 
+def test_any_label_makes_a_document_that_parsers_read(cli, tmp_path):
+    blocks = [dict(label="a\x1b[31m<", num_blocks=1, spatial_scale=[0.2, 0.3])]
+    (tmp_path / "v.json").write_text(json.dumps(dict(type="vjepa", masks=blocks, seed=0)))
+    assert cli("render", "v.json", "-o", "v.svg") == (0, "", "wrote v.svg\n")
+    assert "a\N{REPLACEMENT CHARACTER}[31m<" in "".join(ElementTree.parse(tmp_path / "v.svg").getroot().itertext())
+    assert "\x1b" not in cli("render", "v.json")[1]
+
+
 def test_colours_are_for_terminals(cli, monkeypatch):
     """As many characters as without; none where NO_COLOR asks for none, or the terminal knows none."""
     plain = cli("render", "multi_block", "--seed", "3")[1]

@@ -64,7 +64,8 @@ def figure(report: Report) -> Any:
 
     groups = report.groups()
     drawn = Figure(figsize=(10, 0.7 + 3.3 * len(groups)), layout="constrained")
-    drawn.suptitle(f"{report.title}: {report.verdict()}", fontsize=11, x=0.02, ha="left")
+    title = textwrap.fill(f"{report.title}: {report.verdict()}", 110)
+    drawn.suptitle(title, fontsize=11, x=0.02, ha="left", parse_math=False)
     rows = drawn.subplots(len(groups), 2, squeeze=False, width_ratios=(1, 2.2))
     for (picture, words), group in zip(rows, groups, strict=True):
         first = group[0]

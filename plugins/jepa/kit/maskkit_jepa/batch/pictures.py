@@ -11,7 +11,7 @@ import numpy as np
 from attrs import evolve
 from maskkit import ConfigError
 from maskkit.arrays import fetched
-from maskkit.outputs import write_figure
+from maskkit.outputs import printable, write_figure
 from maskkit_jepa.batch.drawn import Drawn
 from maskkit_jepa.grid import Grid, shown
 from maskkit_jepa.randomness import Array, Ints
@@ -181,7 +181,7 @@ def svg_row(pictures: Mapping[str, tuple[Drawn, int]]) -> str:
                 f'shape-rendering="crispEdges">{_rectangles(plane)}</g>'
             )
             x += plane.shape[1] + 1
-        parts.append(f'<text x="{left}" y="18">{escape(title)}</text>{drawn}')
+        parts.append(f'<text x="{left}" y="18">{escape(printable(title))}</text>{drawn}')
         width = max(columns * unit, 7 * len(title))
         left, height = left + round(width) + _GAP, max(height, round(rows * unit) + top - 28)
     return (
@@ -248,7 +248,7 @@ def figure(pictures: Mapping[str, tuple[Drawn, int]]) -> Any:
         drawn = new_figure((width, sum(heights) + 0.4))
         axes = drawn.subplots(len(pictures), 1, squeeze=False, height_ratios=heights)
     for ax, (title, (batch, sample)) in zip(axes.flat, pictures.items(), strict=True):
-        plot(batch, ax, sample).set_title(title, fontsize=10)
+        plot(batch, ax, sample).set_title(printable(title), fontsize=10)
     write_legend(drawn, kinds(pictures.values()))
     return drawn
 

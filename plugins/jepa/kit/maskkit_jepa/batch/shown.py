@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maskkit.outputs import printable
 from maskkit_jepa.batch.batch import batches
 from maskkit_jepa.batch.pictures import TEXT_COLOURS, svg_row, text_legend, text_row
 from maskkit_jepa.randomness import Array
@@ -27,7 +28,12 @@ class StrategyPicture:
     def text(self, width: int) -> str:
         """The samples side by side as far as they fit, and what their characters mean."""
         groups, samples = batches(self._shown), range(self._samples or 1)
-        drawn = [line for name, batch in groups.items() for line in (name, text_row(batch, width, samples)) if line]
+        drawn = [
+            line
+            for name, batch in groups.items()
+            for line in (printable(name), text_row(batch, width, samples))
+            if line
+        ]
         legend = text_legend((batch, sample) for batch in groups.values() for sample in samples)
         return "\n".join([*drawn, legend])
 
