@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from os.path import isfile
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -44,8 +45,8 @@ def _completed(incomplete: str) -> list[str]:
     from maskkit.registry.catalog import items
     from maskkit.registry.item import KINDS
 
-    words = re.fullmatch(r"(.*?)([\w.]*)", incomplete, re.DOTALL)
-    before, word = words.groups() if words else ("", incomplete)
+    before = incomplete.rstrip(f"{ascii_letters}{digits}_.")
+    word = incomplete.removeprefix(before)
     drawn = [entry for entry in items() if entry.kind not in KINDS or not KINDS[entry.kind].base.no_picture]
     names = {entry.full_name if "." in word else entry.name for entry in drawn}
     return [before + name for name in sorted(names) if name.startswith(word)]
@@ -125,8 +126,8 @@ def _read(target: str, key: str | None) -> Read:
     from maskkit.configs.reading import form_of
     from maskkit.registry.loader import registry
 
-    path = Path(target)
-    is_file = path.suffix.lower() in SUFFIXES or (path.suffix != "" and path.is_file())
+    suffix = Path(target).suffix.lower()
+    is_file = suffix in SUFFIXES or (suffix != "" and isfile(target))  # noqa: PTH113 - Path asks the system, which may find it long
     if key is not None and not is_file:
         raise ConfigError(f"--key names a section of a file, and {target!r} is none")
     found = read_section(target, key) if is_file else _stdin() if target == "-" else tree(target)
@@ -174,15 +175,15 @@ def tell_seeds(ctx: typer.Context, built: Item) -> None:
     """Say which seeds were drawn, so that the same can be had again."""
     from maskkit.configs.saving import to_dict
 
-    read = ctx.meta[_READ]
+    read, options = ctx.meta[_READ], ctx.meta[VALUES]
     if not any(hasattr(cls, "seed") for cls, _ in read.items):
         return
-    given = [*_seeds(read.tree), *_seeds(ctx.meta[VALUES])]
+    given = [*_seeds(read.tree), *_seeds(options)]
     drawn = [str(seed) for seed in dict.fromkeys(_seeds(to_dict(built))) if seed not in given]
-    if len(drawn) == 1:
+    if len(drawn) == 1 and not given:
         typer.echo(f"seed {drawn[0]} was drawn; --seed {drawn[0]} gives the same again", err=True)
     elif drawn:
-        typer.echo(f"seeds {', '.join(drawn)} were drawn; -o FILE.yaml keeps them", err=True)
+        typer.echo(f"drawn with seed {' and '.join(drawn)}; -o FILE.yaml keeps what was drawn", err=True)
 
 
 def _seeds(node: Any) -> list[Any]:
@@ -265,7 +266,7 @@ def _option(owner: str, parameter: Parameter, taken: set[str]) -> TyperOption:
 def _value(text: str) -> Any:
     """A literal, the content of an array file, or the text itself."""
     path = Path(text)
-    if path.suffix in (".npy", ".json") and path.is_file():
+    if path.suffix in (".npy", ".json") and isfile(path):  # noqa: PTH113
         if path.suffix == ".npy":
             return _array(path)
         from maskkit.configs.files import read

@@ -72,6 +72,8 @@ def test_what_is_no_config_file_is_said(cli, tmp_path):
     assert "a.npy: unknown suffix '.npy'; use .yaml" in cli("render", "a.npy")[2]
     assert "no.json: cannot be read: No such file or directory" in cli("render", "no.json")[2]
     assert "--key names a section of a file, and 'causal' is none" in cli("render", "causal", "--key", "a")[2]
+    long = " & ".join(["random(seed=1, mask_probability=0.5)"] * 20)
+    assert cli("render", long, "--seq-len", "2")[0] == 0, "longer than a name of a file can be"
     (tmp_path / "causal").write_text("not this")
     assert cli("render", "causal", "--seq-len", "2")[1] == PICTURE
 
@@ -156,11 +158,17 @@ def test_the_seed_that_was_drawn_is_told(cli):
 def test_several_seeds_are_kept_by_a_file(cli):
     expression = "random(mask_probability=0.2) | random(mask_probability=0.3) & random(seed=3)"
     _, _, err = cli("render", expression, "--seq-len", "9")
-    assert re.fullmatch(r"seeds \d+, \d+ were drawn; -o FILE.yaml keeps them\n", err)
+    assert re.fullmatch(r"drawn with seed \d+ and \d+; -o FILE.yaml keeps what was drawn\n", err)
     cli("render", expression, "--seq-len", "9", "-o", "a.yaml")
     again = cli("render", "a.yaml")
     assert again == cli("render", "a.yaml")
     assert again[2] == ""
+
+
+def test_the_option_is_named_only_where_it_is_meant(cli):
+    """Beside a seed that was given it would be that one's."""
+    _, _, err = cli("render", "random(seed=3) | random(mask_probability=0.2)", "--seq-len", "9")
+    assert re.fullmatch(r"drawn with seed \d+; -o FILE.yaml keeps what was drawn\n", err)
 
 
 def test_no_seed_is_told_of_what_failed(cli):
