@@ -100,6 +100,16 @@ def test_titles_of_figures_are_whole_and_inside(mask):
     assert room.y0 <= box.y0 < box.y1 <= room.y1
 
 
+@pytest.mark.parametrize("lines", [1, 2, 3, 5, 12])
+def test_a_figure_has_room_for_its_title(lines):
+    for masks in ([maskkit.create("causal", seq_len=8)], [maskkit.create("causal", seq_len=2000)] * 2):
+        figure = draw_figure(masks, title="\n".join(["a line"] * lines))
+        figure.draw_without_rendering()
+        boxes = [ax.get_tightbbox() for ax in figure.axes]
+        boxes += [figure._suptitle.get_window_extent()] * (len(masks) > 1)
+        assert all(0 <= box.y0 < box.y1 <= figure.bbox.y1 for box in boxes)
+
+
 def test_titles_of_neighbours_do_not_meet():
     """Of several masks, each under its own name."""
     figure = draw_figure([BIGBIRD, ~BIGBIRD, BIGBIRD], title="three\nof them")

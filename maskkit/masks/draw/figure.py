@@ -50,8 +50,9 @@ def figure(
         for mask, plane in planes
     ]
     lines = [wrapped(text, _columns(width / many)) for text in own]
-    extra = 0.25 * (max(map(len, lines)) + len(over_all)) + 0.1 * bool(over_all)
-    drawn = (pyplot.figure if window else Figure)(figsize=size or (width, 4.8 + extra), layout="constrained")
+    more = max(map(len, lines)) - 1
+    height = 4.9 + (0.21 * more + 0.3 if more else 0) + (0.21 * len(over_all) + 0.3 if over_all else 0)
+    drawn = (pyplot.figure if window else Figure)(figsize=size or (width, height), layout="constrained")
     axes = drawn.subplots(1, many, squeeze=False)[0]
     for ax, (mask, plane), text in zip(axes, planes, lines, strict=True):
         _draw(plane, ax, mask, blocked, text, cmap)
