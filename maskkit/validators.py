@@ -32,7 +32,10 @@ def shown(value: Any) -> str:
     """The value in a message: short, and for arrays their shape and dtype."""
     if is_array(value):
         return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # of thousands of digits, or as deep
+        return f"a value of type {type(value).__name__} that is too large to print ({error})"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

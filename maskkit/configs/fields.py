@@ -15,7 +15,7 @@ from cattrs.errors import BaseValidationError
 from cattrs.v import transform_error
 from maskkit.errors import ConfigError, config_error, did_you_mean, problems_of
 from maskkit.registry.item import Item, Settings
-from maskkit.validators import is_integer, is_number, message
+from maskkit.validators import is_integer, is_number, message, shown
 
 # -- plain data -> config ---------------------------------------------------------------------------------------------
 
@@ -42,6 +42,8 @@ def build(cls: type[Item], params: Mapping[str, Any]) -> Item:
             values[name] = value
         except ConfigError as error:
             problems += problems_of(error)
+        except (RecursionError, MemoryError):
+            raise
         except Exception as error:
             problems.append(_explain(cls, field, params[name], error))
     problems = _missing(cls, missing) + problems
@@ -163,7 +165,7 @@ def own_first(cls: type[Item]) -> list[attrs.Attribute[Any]]:
 def _strictly(value: Any, kind: Any) -> Any:
     """A value of one of the plain types, and of no other."""
     if not _PLAIN[kind](value):
-        raise ValueError(f"expected {_WORDS[kind]}, got {value!r}")
+        raise ValueError(f"expected {_WORDS[kind]}, got {shown(value)}")
     return kind(value)
 
 
@@ -185,7 +187,7 @@ def _union(value: Any, kind: Any) -> Any:
                 return CONVERTER.structure(value, member)
             except (ValueError, TypeError, BaseValidationError):
                 continue
-    raise ValueError(f"expected {type_words(kind)}, got {value!r}")
+    raise ValueError(f"expected {type_words(kind)}, got {shown(value)}")
 
 
 def _settings(value: Any, kind: Any) -> Any:
