@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from threading import Lock
 from typing import Any
 
 import numpy as np
-from maskkit.errors import TooLarge
+from maskkit.errors import ConfigError, TooLarge
 
 dense_bytes: int = 8 * 2**30
 """The largest dense array, in bytes, that a mask turns into. Set `maskkit.limits.dense_bytes` to change it."""
@@ -20,6 +20,10 @@ rows: int = 2**30
 
 plan_bytes: int = 2**28
 """What `maskkit.attend` keeps at most to compute the same again: plans by mask and shapes, the oldest go first."""
+
+depth: int = 100
+"""How many masks may stand one inside of the other: to go down to the last takes several calls for each, and Python has
+a thousand. A list under one operation, such as `a & b & c`, is one level, however long."""
 
 intervals: int = 32
 """The most intervals per row that a mask gives as spans: at 65,536 tokens `stats()` takes half a second for 32 of
@@ -60,6 +64,17 @@ def check_rows(count: int, what: str = "the mask") -> None:
             f"{what} has {count:,} rows, the limit is {rows:,}; take some of them, such as mask[-1024:, :], or raise "
             "maskkit.limits.rows (.text() and other pictures sample rows)"
         )
+
+
+def check_depth(parts: Iterable[Any]) -> int:
+    """The depth of a mask that is made of these; raise ConfigError if they stand in each other too deep."""
+    found = 1 + max((part.depth for part in parts), default=0)
+    if found > depth:
+        raise ConfigError(
+            f"masks stand {found} deep inside of each other, the limit is {depth}; combine them in another order, so "
+            'that one operation has many, or put maskkit.from_array(mask.allowed(), true="allowed") for the inner ones'
+        )
+    return found
 
 
 class Recent:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from attrs import Attribute, evolve, frozen
 from maskkit.arrays.dtypes import dtype_name
-from maskkit.arrays.libraries import host, is_array
+from maskkit.arrays.libraries import host, is_array, is_sparse
 from maskkit.errors import ConfigError, did_you_mean
 
 
@@ -138,8 +138,13 @@ scale_range = Rule("must be a pair (low, high) with 0 < low <= high <= 1", lambd
 ratio_range = Rule("must be a pair (low, high) with 0 < low <= high", lambda value: _is_range(value, float("inf")))
 
 
-def _is_masked(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and hasattr(value, "filled")
+def _no_plain_array(value: Any) -> str:
+    """Why an array does not say what each of its values is, and the way out; empty for most."""
+    if isinstance(value, np.ndarray) and hasattr(value, "filled"):
+        return "; of a masked array it would not be known what its masked values mean: give array.filled(...)"
+    if is_sparse(value):
+        return "; it is sparse: give array.to_dense(), or .toarray(), or .todense()"
+    return ""
 
 
 def array(ndim: int | tuple[int, ...] | None = None, dtype: str | None = None) -> Rule:
@@ -156,14 +161,14 @@ def array(ndim: int | tuple[int, ...] | None = None, dtype: str | None = None) -
         words += f" with {' or '.join(map(str, axes))} ax{'is' if axes == (1,) else 'es'}"
 
     def check(value: Any) -> bool:
-        if not is_array(value) or (axes and len(value.shape) not in axes) or 0 in value.shape or _is_masked(value):
+        if not is_array(value) or (axes and len(value.shape) not in axes) or 0 in value.shape or _no_plain_array(value):
             return False
         return not kinds or dtype_name(value.dtype).startswith(kinds)
 
     def hint(value: Any) -> str:
-        if _is_masked(value):
-            return "; of a masked array it would not be known what its masked values mean: give array.filled(...)"
-        return "; no axis may be empty" if is_array(value) and 0 in value.shape else ""
+        if not is_array(value):
+            return ""
+        return _no_plain_array(value) or ("; no axis may be empty" if 0 in value.shape else "")
 
     return Rule(words, check, hint=hint)
 

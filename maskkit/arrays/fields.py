@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from maskkit.arrays.libraries import host, is_array
+from maskkit.arrays.libraries import host, is_array, is_sparse
 
 
 def as_array(value: Any) -> Any:
@@ -34,7 +34,11 @@ def as_flags(value: Any) -> Any:
     They must be 0 and 1, as a tokenizer gives them; others stay for the validator to refuse, on the host.
     """
     value = as_array(value)
-    if not is_array(value) or not str(value.dtype).removeprefix("torch.").startswith(("int", "uint")):
+    if (
+        not is_array(value)
+        or is_sparse(value)
+        or not str(value.dtype).removeprefix("torch.").startswith(("int", "uint"))
+    ):
         return value
     numbers = host(value)
     return value != 0 if numbers is None or bool(((numbers == 0) | (numbers == 1)).all()) else value

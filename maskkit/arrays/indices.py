@@ -22,7 +22,12 @@ def take(table: Any, *index: Any) -> Any:
     table = _beside(table, next((i for i in index if is_array(i) and library(i) != "numpy"), None))
     if library(table) == "keras":
         return _take_keras(table, index)
-    return table[index if len(index) > 1 else index[0]]
+    found = table[index if len(index) > 1 else index[0]]
+    return found.long() if str(found.dtype) in _ONLY_HELD else found
+
+
+_ONLY_HELD = ("torch.uint16", "torch.uint32", "torch.uint64")
+"""Dtypes that Torch holds, and does not compute with."""
 
 
 def _beside(table: Any, index: Any) -> Any:

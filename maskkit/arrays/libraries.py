@@ -14,7 +14,13 @@ import numpy.typing as npt
 
 def is_array(value: Any) -> bool:
     """Whether this is an array of NumPy, Torch, JAX, TensorFlow or another library (not a list, not a scalar)."""
-    return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, np.generic)
+    nested = getattr(value, "is_nested", False)  # of Torch, whose shape is an error
+    return hasattr(value, "dtype") and not nested and hasattr(value, "shape") and not isinstance(value, np.generic)
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether an array, of whatever library, holds some of its values only."""
+    return "sparse" in type(value).__module__ or (library(value) == "torch" and "strided" not in str(value.layout))
 
 
 def symbol_of(*values: Any) -> Any:
@@ -47,7 +53,7 @@ def host(value: Any) -> npt.NDArray[Any] | None:
     if kind == "torch":
         torch = sys.modules["torch"]
         plain = type(value) in (torch.Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
-        if not plain or value.device.type != "cpu":
+        if not plain or value.device.type != "cpu" or value.layout != torch.strided:
             return None
         # NumPy has no bfloat16; float32 holds every value of it.
         tensor = value.float() if value.dtype == torch.bfloat16 else value

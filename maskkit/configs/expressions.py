@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from maskkit.errors import ConfigError
+from maskkit.validators import shown
 
 _OPERATIONS = {ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor"}
 _ALLOWED = (
@@ -21,7 +22,7 @@ def tree(expression: str) -> dict[str, Any]:
         ConfigError: with the place, where anything but what is allowed stands.
     """
     if not isinstance(expression, str):
-        raise ConfigError(f"an expression must be a string, got {expression!r}")
+        raise ConfigError(f"an expression must be a string, got {shown(expression)}")
     if len(expression) > _LONGEST:
         raise ConfigError(
             f"an expression has at most {_LONGEST} characters, got {len(expression)}; use a file and load()"
@@ -29,7 +30,9 @@ def tree(expression: str) -> dict[str, Any]:
     try:
         return _node(ast.parse(expression.strip(), mode="eval").body, expression.strip())
     except SyntaxError as error:
-        raise ConfigError(f"cannot read {expression!r}: {error.msg} at column {error.offset}; {_ALLOWED}") from None
+        raise ConfigError(
+            f"cannot read {shown(expression)}: {error.msg} at column {error.offset}; {_ALLOWED}"
+        ) from None
     except (RecursionError, MemoryError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -38,7 +41,11 @@ def tree(expression: str) -> dict[str, Any]:
 
 def _node(node: ast.expr, text: str) -> dict[str, Any]:
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-        return {_OPERATIONS[type(node.op)]: [_node(node.left, text), _node(node.right, text)]}
+        parts, operation = [], type(node.op)
+        while isinstance(node, ast.BinOp) and type(node.op) is operation:  # `a & b & c` is `(a & b) & c` to Python
+            parts.append(node.right)
+            node = node.left
+        return {_OPERATIONS[operation]: [_node(part, text) for part in (node, *reversed(parts))]}
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
         return {"not": _node(node.operand, text)}
     if isinstance(node, (ast.Name, ast.Attribute)):
@@ -73,4 +80,4 @@ def _literal(node: ast.expr, text: str) -> Any:
 
 def _refused(node: ast.expr, text: str) -> ConfigError:
     part = ast.get_source_segment(text, node) or ast.dump(node)
-    return ConfigError(f"{part!r} at column {node.col_offset + 1} is not allowed here; {_ALLOWED}")
+    return ConfigError(f"{shown(part)} at column {node.col_offset + 1} is not allowed here; {_ALLOWED}")

@@ -7,6 +7,7 @@ from contextlib import suppress
 from inspect import signature
 from typing import Any, NamedTuple
 
+from maskkit import limits
 from maskkit.configs.fields import CONVERTER, build, left_open, parameters
 from maskkit.errors import ConfigError, config_error, problems_of
 from maskkit.masks.algebra import combine
@@ -96,9 +97,12 @@ def config(name_or_mapping: Any, /, *, kind: str | None = None, **params: Any) -
     """Only validate: the attrs config that `create` builds from (for masks the mask itself). Arguments as `create`."""
     if isinstance(name_or_mapping, Item):
         raise ConfigError(f"{name_or_mapping!r} is built already; give a name or a mapping")
-    if isinstance(name_or_mapping, Mapping):
-        return _Reader(params).read(name_or_mapping, kind)
-    return build(registry.find(name_or_mapping, kind), params)
+    try:
+        if isinstance(name_or_mapping, Mapping):
+            return _Reader(params).read(name_or_mapping, kind)
+        return build(registry.find(name_or_mapping, kind), params)
+    except RecursionError as error:
+        raise ConfigError(f"a config is nested too deeply to be read; masks go {limits.depth} deep") from error
 
 
 class _Reader:
@@ -130,12 +134,12 @@ class _Reader:
             if isinstance(node, str):
                 node = {"type": node}
             if not isinstance(node, Mapping):
-                raise ConfigError(f"expected a mapping with a type, or a name, got {node!r}")
+                raise ConfigError(f"expected a mapping with a type, or a name, got {shown(node)}")
             if "type" in node:
                 return self._item(node, kind, path)
             if key := form_of(node):
                 return self._form(key, node, path)
-            raise ConfigError(f"a mapping needs 'type' (or one of {', '.join(FORMS)}), got {dict(node)!r}")
+            raise ConfigError(f"a mapping needs 'type' (or one of {', '.join(FORMS)}), got {shown(dict(node))}")
         except ConfigError as error:
             self.problems.append((path, error))
             return None
@@ -158,7 +162,7 @@ class _Reader:
             needs = (
                 f"needs {', '.join(sorted(beside))} beside it, and no more" if beside else "stands alone in its mapping"
             )
-            raise ConfigError(f"{key!r} {needs}, got {dict(node)!r}")
+            raise ConfigError(f"{key!r} {needs}, got {shown(dict(node))}")
         if inside == "value":
             return _made(key, make, node[key], own)
         below = f"{path}.{key}" if path else key
@@ -166,7 +170,7 @@ class _Reader:
             part = self._mask(node[key], below)
             return None if part is None else _made(key, make, part, own)
         if not isinstance(node[key], (list, tuple)) or not node[key]:
-            raise ConfigError(f"{key!r} takes a list of masks, got {node[key]!r}")
+            raise ConfigError(f"{key!r} takes a list of masks, got {shown(node[key])}")
         parts = [self._mask(part, f"{below}[{i}]") for i, part in enumerate(node[key])]
         return None if any(part is None for part in parts) else _made(key, make, parts, own)
 
@@ -175,14 +179,15 @@ class _Reader:
         below = leaves(node, _LOGIC)
         if key not in _LOGIC or not any(map(self._lacks_length, below)):
             return node
-        found: set[int] = set()
+        found: list[int] = []
         for leaf in below:
             with suppress(ConfigError):
                 mask = None if self._lacks_length(leaf) else _Reader(self.shared)._item(leaf, "mask", "in it")
-                found |= {*mask.shape[-2:]} if isinstance(mask, AttentionMask) else set()
-        if len(found) != 1:
+                found += mask.shape[-2:] if isinstance(mask, AttentionMask) else ()
+        alike = found[::2] == found[1::2] and (1 not in found or {*found} == {1})
+        if not found or not alike:
             return node
-        length = {"seq_len": found.pop()}
+        length = {"seq_len": found[0]}  # where others differ from it, they cannot meet, which says more
         filled: Mapping[str, Any] = changed(
             node, lambda leaf: {**leaf, **length} if self._lacks_length(leaf) else leaf, _LOGIC
         )
@@ -208,7 +213,7 @@ def _made(key: str, make: Callable[..., Any], inside: Any, beside: Mapping[str, 
     """What a form makes; what cannot be done with so odd a mask or parameter is a ConfigError."""
     try:
         return make(inside, **beside)
-    except (TypeError, AttributeError, LookupError, OverflowError, ValueError) as error:
+    except (TypeError, AttributeError, LookupError, ArithmeticError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{key!r} cannot be made of {shown(inside)} and {shown(dict(beside))}: {error}") from error

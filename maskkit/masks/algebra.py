@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable
 from functools import cached_property, reduce
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -122,7 +123,7 @@ class AttentionCombined(Combination, AttentionMask):
 def combine(operation: str, *masks: Mask) -> Mask:
     """One mask from several, of the dtype that all agree on, else bool.
 
-    Simplifies by form: `~~a` is `a`, `a & a` is `a`, `(a & b) & c` is one `&`.
+    Simplifies by form: `~~a` is `a`, `a & a` is `a`, and `(a & b) & c` is one `&`, as `|` and `^` are one.
 
     Raises:
         ConfigError: two differ in the size of an axis, or are not of the same things; it names the axis.
@@ -134,16 +135,19 @@ def combine(operation: str, *masks: Mask) -> Mask:
         inner = masks[0]
         if isinstance(inner, Combination) and inner.operation == "not":
             return inner.parts[0]
-    axes = tuple(together(masks, _COMBINE.format(operation)))
-    parts: list[Mask] = []
-    for mask in masks:
-        same = isinstance(mask, Combination) and mask.operation == operation != "xor"
-        for part in mask.parts if same else (mask,):
-            if operation == "xor" or part not in parts:
-                parts.append(part)
+    sizes = together(masks, _COMBINE.format(operation))
+    flat = [mask.parts if isinstance(mask, Combination) and mask.operation == operation else (mask,) for mask in masks]
+    if operation == "xor":
+        parts = tuple(chain(*flat))
+    elif len(flat) == 2:  # those of each are different already, which keeps `m = m & other` quick in a loop
+        parts = (*flat[0], *(part for part in flat[1] if part not in flat[0]))
+    else:
+        parts = tuple(dict.fromkeys(chain(*flat)))
     if len(parts) == 1 and operation != "not":
         return parts[0]
-    return (AttentionCombined if is_attention(axes) else Combined)(tuple(parts), operation)  # type: ignore[arg-type]
+    found = (AttentionCombined if is_attention(tuple(sizes)) else Combined)(parts, operation)  # type: ignore[arg-type]
+    object.__setattr__(found, "sizes", sizes)  # known here, and long to find again where parts are many
+    return found
 
 
 def of_one_dtype(masks: Iterable[Mask]) -> tuple[tuple[Mask, ...], str]:

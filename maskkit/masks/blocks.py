@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import field, frozen
 from maskkit import limits
-from maskkit.errors import ConfigError
+from maskkit.errors import ConfigError, TooLarge
 from maskkit.masks.dense import paint
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.periods import period_of, sampled_rows, unrolled
@@ -18,6 +18,9 @@ from maskkit.masks.spans import Spans
 from maskkit.validators import is_integer
 
 Ints = npt.NDArray[np.int64]
+
+_ROWS_OF_BLOCK = 2**24
+"""So many rows of one block are held at once, as a gigabyte of spans."""
 
 
 @frozen(eq=False)
@@ -69,6 +72,11 @@ def block_map(pattern: Pattern, block_size: int, visit: Callable[[Any, Any], Non
     *leading, rows, keys = pattern.shape
     asked, block_size = block_size, min(block_size, max(rows, keys) + 1)  # beyond both, every size gives the same
     limits.check_rows(-(-rows // block_size), "the block map")
+    if min(block_size, rows) > _ROWS_OF_BLOCK:
+        raise TooLarge(
+            f"a block of {min(block_size, rows):,} rows is computed at once, the limit is {_ROWS_OF_BLOCK:,}; "
+            "give a smaller block_size, or a slice such as mask[-1024:, :]"
+        )
     block_rows, block_keys = -(-rows // block_size), -(-keys // block_size)
     period = period_of(pattern, block_size) // block_size
     if period and not visit and rows % block_size == keys % block_size == 0:

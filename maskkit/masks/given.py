@@ -15,9 +15,12 @@ from maskkit.errors import ConfigError
 from maskkit.masks.axes import HEADS, is_attention
 from maskkit.masks.mask import AttentionMask, Mask
 from maskkit.masks.spans import Spans
-from maskkit.validators import array, one_of, positive, shown
+from maskkit.validators import Rule, array, one_of, positive, shown
 
 _BOOLEANS = array(dtype="bool")
+_TWO_ENDS = Rule(
+    "must have 2 entries along its first axis, the first keys and those behind the last", lambda x: len(x) == 2
+)
 _USUAL: dict[int, tuple[str, ...]] = {1: ("query",), 2: ("query", "key"), 4: HEADS}
 """The axes of arrays whose number of axes leaves no choice."""
 
@@ -68,7 +71,7 @@ class IntervalMask(AttentionMask):
     """
 
     name = form = "intervals"
-    ends: Any = field(converter=as_array, validator=array(ndim=3, dtype="integer"), eq=by_content)
+    ends: Any = field(converter=as_array, validator=[array(ndim=3, dtype="integer"), _TWO_ENDS], eq=by_content)
     k_len: int = field(validator=positive)
 
     @property

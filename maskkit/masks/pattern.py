@@ -137,6 +137,15 @@ class Pattern(Item):
         """The patterns that this one is made of."""
         return ()
 
+    @cached_property
+    def depth(self) -> int:
+        """How many patterns stand one inside of the other: one for a pattern without parts."""
+        return limits.check_depth(self.parts)
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        _ = self.parts and self.depth
+
     def with_parts(self, parts: tuple[Any, ...]) -> Any:
         """The same, made of others."""
         raise NotImplementedError(f"{type(self).__name__} is made of no parts")

@@ -186,6 +186,7 @@ class At(Sized, Derived, AttentionMask):
     key: Any = field(default=None, converter=as_array, validator=_POSITIONS, eq=by_content)
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         for axis, positions in self._given.items():
             size, values = sizes(self.base)[axis], host(positions)
             if values is not None and values.size and values.max() >= size:

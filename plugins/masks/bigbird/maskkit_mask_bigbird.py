@@ -75,9 +75,7 @@ class BigBird(AttentionMask):
         return self.num_random_blocks + 3
 
     def spans(self, q):
-        of_query = q // self.block_size
-        lowest = of_query.min()
-        row = np.arange(lowest, of_query.max() + 1)
+        row, of_query = np.unique(q // self.block_size, return_inverse=True)
         reach = self.num_window_blocks // 2
         drawn = self._random_blocks(row, random_bits(self.seed, row, np.arange(self._draws)[:, None]))
         head, tail = (np.full_like(row, end) for end in self._local)
@@ -85,7 +83,7 @@ class BigBird(AttentionMask):
         first = np.stack([np.zeros_like(row), row - reach, *drawn, tail])
         behind = np.stack([head, row + reach + 1, *(block + 1 for block in drawn), np.full_like(row, self._blocks)])
         blocks = Spans.intervals(first * self.block_size, behind * self.block_size)
-        return blocks.within(self.seq_len).take(of_query - lowest)
+        return blocks.within(self.seq_len).take(of_query.reshape(q.shape))
 
     @property
     def _blocks(self):

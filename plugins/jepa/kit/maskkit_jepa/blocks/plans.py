@@ -164,7 +164,8 @@ class BlockRequest:
         contexts = self._contexts(context_sizes)
         for area in sorted({size.area for size in sizes}, reverse=True):
             equal = [size for size in sizes if size.area == area]
-            if any(self._room(boxes, contexts) >= self.min_context for boxes in self._found(equal, self.count)):
+            found = self._found(equal, self.count) if contexts else ()
+            if any(self._room(boxes, contexts) >= self.min_context for boxes in found):
                 share = area / (self.grid[0] * self.grid[1])
                 return self.target_scale[0], min(self.target_scale[1], max(share, self.target_scale[0]))
         return self.target_scale
