@@ -63,3 +63,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`"; did you mean 'causal'?"`, or an empty string where nothing is near."""
     near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+
+
+def plain(text: object) -> str:
+    """One line of what a stranger says, in which nothing controls a terminal: escapes are spelt out."""
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

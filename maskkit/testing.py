@@ -37,9 +37,10 @@ from maskkit.masks.dense import on_grid
 from maskkit.masks.mask import AttentionMask, Mask, MaskGroup
 from maskkit.masks.predicate import trace
 from maskkit.masks.rows import planes, reach_of, row_count, spans_of
+from maskkit.registry.contract import contract_problem
 from maskkit.registry.extensions import backend as find_backend
 from maskkit.registry.item import KINDS, Item, Kernel
-from maskkit.registry.loader import contract_problem, registry
+from maskkit.registry.loader import registry
 from maskkit.validators import is_integer
 
 HEAVY = ("jax", "keras", "matplotlib", "tensorflow", "torch", "transformers")

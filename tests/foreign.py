@@ -46,6 +46,15 @@ class Site:
         if source is not None:
             (self.folder / f"{module}.py").write_text(source)
 
+    def add_raw(self, folder: str, metadata: bytes | None, points: bytes, source: str = GOOD) -> None:
+        """A distribution whose files are these bytes; its module is named after the folder."""
+        info = self.folder / folder
+        info.mkdir()
+        if metadata is not None:
+            (info / "METADATA").write_bytes(metadata)
+        (info / "entry_points.txt").write_bytes(points)
+        (self.folder / f"{folder.partition('-')[0]}.py").write_text(source)
+
     def run(self, code: str, **env: str) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code)],

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
-from maskkit.cli import inventory, pictures, plans, streams
+from maskkit.cli import doctor, inventory, pictures, plans, streams
 
 app = typer.Typer(
     name="maskkit",
@@ -44,6 +44,7 @@ def _options(
 
 
 inventory.add_to(app)
+doctor.add_to(app)
 pictures.add_to(app)
 plans.add_to(app)
 

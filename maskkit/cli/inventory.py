@@ -1,13 +1,13 @@
-"""What is installed: `list`, `show`, `doctor`."""
+"""What is installed: `list`, `show`."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from maskkit.cli import tables
 
 if TYPE_CHECKING:
     from maskkit.configs.describe import Info
@@ -20,7 +20,6 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("list")(list_items)
     app.command("show")(show)
-    app.command("doctor")(doctor)
 
 
 def _names(incomplete: str) -> list[str]:
@@ -48,13 +47,14 @@ def list_items(
         str | None, typer.Option(help="Only this kind, such as mask, attention or strategy.", autocompletion=_kinds)
     ] = None,
     as_json: Json = False,
+    long: Annotated[bool, typer.Option("--long", help="Say who provides each, and in which version.")] = False,
     requirements: Annotated[bool, typer.Option("--requirements", help="Print what to install, for pip.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Import every plugin, to find those that are broken.")] = False,
 ) -> None:
     """List what is installed. Reads metadata alone: no plugin is imported (but with --check)."""
     from fnmatch import fnmatch
 
-    from maskkit.registry.catalog import entries, items, kind_names
+    from maskkit.registry.catalog import entries, items, kind_names, quick_status
 
     kinds = kind_names(entry.full_name for entry in entries())
     if kind not in (None, *kinds):
@@ -69,40 +69,81 @@ def list_items(
     if requirements:
         from maskkit import __version__
 
-        needed = sorted({f"{entry.provider}=={entry.version}" for entry in chosen})
+        needed = sorted({f"{entry.provider}=={entry.version}" for entry in chosen if not entry.fault})
         typer.echo("\n".join([f"maskkit=={__version__}", *needed]))
         return
-    rows = [_row(entry, *_status(entry, check)) for entry in chosen]
+    if check:
+        from maskkit.cli.checkup import examine
+
+        found = [(row["status"], row["why"]) for row in examine(chosen)]
+    else:
+        found = [quick_status(entry, entries()) for entry in chosen]
+    rows = [row(entry, *told) for entry, told in zip(chosen, found, strict=True)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
-    elif not rows:
-        typer.echo(f"nothing installed matches {pattern!r}", err=True)
+        return
+    if not rows:
+        _nothing(pattern, kinds)
     else:
-        _print_table(rows, ["name", "kind", "summary", "provider", "version"])
+        tables.print_groups(
+            {f"{name} ({len(some)})": some for name in kinds if (some := _cells(rows, name, long))},
+        )
+    for entry in entries():
+        if entry.homeless and pattern == "*" and kind is None:
+            typer.echo(f"{entry.name} of {entry.provider}: no kind is called so; see maskkit doctor", err=True)
 
 
-def _row(entry: Entry, status: str, why: str) -> dict[str, str]:
+def row(entry: Entry, status: str, why: str) -> dict[str, Any]:
+    """What metadata and a look at it tell of a plugin."""
     told = ("name", "kind", "full_name", "summary", "provider", "version")
     return {key: getattr(entry, key) for key in told} | {"status": status, "why": why}
 
 
-def _status(entry: Entry, check: bool) -> tuple[str, str]:
-    """As `Registry.status`; without the registry, and so without pluggy and attrs, where metadata say enough."""
-    from maskkit.registry.catalog import entries, quick_status
+def _cells(rows: Sequence[dict[str, Any]], kind: str, long: bool) -> list[tuple[str, str, str, str]]:
+    """Of the items of a kind: name, status if it is not ok, what it is, and who says so, if it is not us."""
+    from maskkit import __version__
 
-    if not check:
-        return quick_status(entry, entries())
-    from maskkit.registry.loader import registry
+    return [
+        (
+            row["name"],
+            "" if row["status"] in ("ok", "loaded") else row["status"],
+            _without_name(row["summary"], row["name"]),
+            f"{row['provider']} {row['version']}"
+            if long or not row["provider"].startswith("maskkit-") or row["version"] != __version__
+            else "",
+        )
+        for row in rows
+        if row["kind"] == kind
+    ]
 
-    registry.try_load(entry)
-    return registry.status(entry)
+
+def _without_name(summary: str, name: str) -> str:
+    """`"Prefix LM: the prefix is seen by all"` stands beside `prefix_lm` already."""
+    first, colon, rest = summary.partition(": ")
+    letters = [c for c in first.lower() if c.isalnum()]
+    same = "".join(letters).removesuffix("s") == name.replace("_", "").lower().removesuffix("s")
+    return rest if colon and same else summary
+
+
+def _nothing(pattern: str, kinds: Sequence[str]) -> None:
+    """Say what else may have been meant."""
+    from maskkit.errors import did_you_mean
+    from maskkit.registry.catalog import items
+
+    names = [entry.name for entry in items()]
+    hint = did_you_mean(pattern, names)
+    if (kind := pattern.removesuffix("s")) in kinds:
+        hint = f"; for a kind: maskkit list --kind {kind}"
+    elif not hint and any(pattern in name for name in names):
+        hint = f"; a part of a name: maskkit list '*{pattern}*'"
+    typer.echo(f"nothing installed matches {pattern!r}{hint}", err=True)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """`m2` before `m10`."""
     import re
 
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 # -- show -------------------------------------------------------------------------------------------------------------
@@ -111,12 +152,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def show(name: Name, as_json: Json = False) -> None:
     """Show an item: parameters, defaults, limits, provider, reference, example."""
     from maskkit.api import info
+    from maskkit.errors import plain
 
     found = info(name)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
         return
-    typer.echo(f"{found.kind}.{found.name}: {found.summary}\n")
+    typer.echo(plain(f"{found.kind}.{found.name}: {found.summary}") + "\n")
     rows = [
         {
             "parameter": p.name,
@@ -128,7 +170,7 @@ def show(name: Name, as_json: Json = False) -> None:
         for p in found.parameters
     ]
     if rows:
-        _print_table(rows, ["parameter", "type", "default", "limits", "meaning"])
+        tables.print_table(rows, ["parameter", "type", "default", "limits", "meaning"])
         typer.echo("")
     for label, value in (
         *found.details.items(),
@@ -138,7 +180,7 @@ def show(name: Name, as_json: Json = False) -> None:
         ("example", _example(found)),
     ):
         if value:
-            typer.echo(f"{label:<10} {value}")
+            typer.echo(f"{plain(label):<10} {plain(value)}")
 
 
 def _default(value: Any) -> str:
@@ -151,125 +193,3 @@ def _default(value: Any) -> str:
 def _example(found: Info) -> str:
     parameters = ", ".join(f"{name}={value!r}" for name, value in found.example.items())
     return f'maskkit.create("{found.name}"{", " + parameters if parameters else ""})' if found.example else ""
-
-
-# -- doctor -----------------------------------------------------------------------------------------------------------
-
-_LIBRARIES = (
-    "numpy",
-    "torch",
-    "jax",
-    "keras",
-    "tensorflow",
-    "transformers",
-    "matplotlib",
-    "pluggy",
-    "attrs",
-    "cattrs",
-    "typer",
-)
-
-
-def doctor(
-    time: Annotated[bool, typer.Option("--time", help="Order plugins by the time their import takes.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Load every plugin, and tell what is installed, what is wrong, and why. Exit code 1 if something is."""
-    report = _diagnose()
-    if time:
-        report["plugins"].sort(key=lambda row: -row["milliseconds"])
-    if as_json:
-        typer.echo(json.dumps(report, indent=2))
-    else:
-        for part in ("versions", "backends"):
-            typer.echo(f"{part}:")
-            typer.echo("\n".join(f"  {name:<12} {value}" for name, value in report[part].items()))
-        typer.echo("plugins:")
-        columns = ["full_name", "status", "provider", "version"] + (["milliseconds", "heavy"] if time else [])
-        _print_table(report["plugins"], columns)
-        for row in report["plugins"]:
-            if row["why"]:
-                typer.echo(f"{row['full_name']} is {row['status']}: {row['why']}")
-    if any(row["status"] in ("broken", "conflict") for row in report["plugins"]):
-        raise typer.Exit(1)
-
-
-def _diagnose() -> dict[str, Any]:
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    from maskkit import __version__
-    from maskkit.arrays.backends import BUILT_IN
-    from maskkit.registry.catalog import entries
-    from maskkit.registry.loader import registry
-
-    versions = {"python": platform.python_version(), "maskkit": __version__}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            versions[library] = "not installed"
-    missing = {name for name in BUILT_IN if versions.get(name) == "not installed"}
-    backends = {name: f"needs: pip install {name}" if name in missing else "available" for name in BUILT_IN}
-    try:
-        backends |= {backend.name: "available, from a plugin" for backend in registry.backends()}
-    except Exception as error:  # the doctor must survive every patient
-        backends["plugins"] = f"broken: {error}"
-    return {"versions": versions, "backends": backends, "plugins": [_examine(entry) for entry in entries()]}
-
-
-def _examine(entry: Entry) -> dict[str, Any]:
-    """Load one plugin, with its time and the heavy libraries that it pulled in."""
-    from time import perf_counter
-
-    from maskkit.registry.loader import registry
-
-    before, start = set(sys.modules), perf_counter()
-    if not entry.blocked_by:
-        registry.try_load(entry)
-    spent = perf_counter() - start
-    heavy = {"jax", "keras", "matplotlib", "tensorflow", "torch"} & (set(sys.modules) - before)
-    status, why = registry.status(entry)
-    return _row(entry, status, why) | {"milliseconds": round(1000 * spent, 2), "heavy": " ".join(sorted(heavy))}
-
-
-# -- output -----------------------------------------------------------------------------------------------------------
-
-
-def _print_table(rows: Sequence[dict[str, Any]], columns: list[str]) -> None:
-    """A table for people on a terminal, else aligned columns, an item a line; status only where it is not ok."""
-    if "status" not in columns and any(row.get("status", "ok") != "ok" for row in rows):
-        columns = [*columns, "status"]
-    if sys.stdout.isatty():
-        _print_on_terminal(rows, columns)
-        return
-    lines = [columns, *([str(row[column]) for column in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-_LEAST = 10
-"""Characters that a column needs to be read; narrower terminals get the cells one under the other."""
-
-
-def _print_on_terminal(rows: Sequence[dict[str, Any]], columns: list[str]) -> None:
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    first, *others = columns
-    if max(len(str(row[first])) for row in rows) + (_LEAST + 2) * len(others) > console.width:
-        for row in rows:
-            console.print(f"[bold]{row[first]}[/bold]")
-            for column in others:
-                if row[column] != "":
-                    console.print(Padding(f"{column}: {row[column]}", (0, 0, 0, 2)), markup=False)
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == first)
-    for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
-    console.print(table)

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from maskkit import limits
 from maskkit.arrays.libraries import host, is_array
+from maskkit.errors import ConfigError
 from maskkit.masks import predicate, solved
 from maskkit.masks.spans import Spans
+from maskkit.registry.contract import is_shape
 from maskkit.registry.item import Item
 
 
@@ -36,6 +38,11 @@ class Pattern(Item):
                 if name == "__class__":  # of `super()`: attrs, which makes a class anew, does not find it in there
                     cell.cell_contents = cls
             cls.allows = _of_wide(allows)  # type: ignore[method-assign]
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if not self.form and not is_shape(self.shape):
+            raise ConfigError(f"{self.name} mask: its shape must be a tuple of positive integers, got {self.shape!r}")
 
     @property
     def axes(self) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from maskkit.errors import plain
 from maskkit.registry.item import KINDS
 
 GROUP = "maskkit"
@@ -18,13 +19,17 @@ KIND = "kind"
 BACKEND, COMMAND = "backend", "command"
 """Prefixes of entry points that offer backends or forms, and commands; without any prefix a module may offer both."""
 _NO_ITEMS = (KIND, BACKEND, COMMAND, "")
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\s*(:|\[|$)")
+_UNREADABLE = "?"
+"""The value that stands for a list of entry points that cannot be read."""
 
 
 class Entry(NamedTuple):
     """One entry point of one distribution.
 
     `kind` is "backend", "command" or empty for modules that offer other hooks, and "kind" for those that bring a kind
-    of their own; `blocked_by` is the environment variable that switches it off.
+    of their own; `blocked_by` is the environment variable that switches it off, and `fault` what is wrong with the
+    metadata. All texts are plain: one line each, without control characters.
     """
 
     kind: str
@@ -34,6 +39,7 @@ class Entry(NamedTuple):
     summary: str
     entry_point: EntryPoint
     blocked_by: str | None = None
+    fault: str = ""
 
     @property
     def full_name(self) -> str:
@@ -45,8 +51,13 @@ class Entry(NamedTuple):
         """Whether the module is not even there (a look at the file system; nothing is imported)."""
         try:
             return find_spec(self.entry_point.module.partition(".")[0]) is None
-        except (ImportError, ValueError):
+        except Exception:  # finders are of strangers too
             return True
+
+    @property
+    def homeless(self) -> bool:
+        """Whether its name begins like that of an item, but with no kind that there is."""
+        return not self.kind and "." in self.name
 
 
 def _blocked_by(full_name: str, provider: str) -> str | None:
@@ -71,10 +82,29 @@ def _normal(distribution: str) -> str:
 @cache
 def entries() -> tuple[Entry, ...]:
     """All entry points of all installed distributions, sorted by kind, name and provider."""
-    points = entry_points(group=GROUP)
-    kinds = kind_names(point.name for point in points)
+    points = list(_points())
+    kinds = kind_names(point.name for point, _ in points)
     order = (*kinds, *_NO_ITEMS)
-    return tuple(sorted(_scan(points, kinds), key=lambda e: (order.index(e.kind), e.name, e.provider)))
+    found = (_entry(point, dist, kinds) for point, dist in points)
+    return tuple(sorted(found, key=lambda e: (order.index(e.kind), e.name, e.provider)))
+
+
+def _points() -> Iterable[tuple[EntryPoint, Distribution | None]]:
+    """Our entry points; of a distribution whose list of them cannot be read, one in its place."""
+    try:
+        return [(point, point.dist) for point in entry_points(group=GROUP)]
+    except Exception:
+        return [(point, dist) for dist in distributions() for point in _points_of(dist)]
+
+
+def _points_of(dist: Distribution) -> Iterable[EntryPoint]:
+    try:
+        return dist.entry_points.select(group=GROUP)
+    except UnicodeDecodeError as error:
+        ours = f"[{GROUP}]".encode() in error.object
+    except Exception:
+        ours = f"[{GROUP}]" in (dist.read_text("entry_points.txt") or "")
+    return [EntryPoint(_folder(dist), _UNREADABLE, GROUP)] if ours else []
 
 
 def kind_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -93,15 +123,34 @@ def offering(prefix: str) -> list[Entry]:
     return [entry for entry in entries() if entry.kind in (prefix, "")]
 
 
-def _scan(points: Iterable[EntryPoint], kinds: Sequence[str]) -> Iterator[Entry]:
-    for point in points:
-        kind, dot, name = point.name.partition(".")
-        if not dot or kind not in (*kinds, *_NO_ITEMS):
-            kind, name = "", point.name
-        told: Any = point.dist.metadata if point.dist else {}
-        provider, version, summary = told.get("Name", "?"), told.get("Version", "?"), told.get("Summary", "")
-        entry = Entry(kind, name, provider, version, summary, point)
-        yield entry._replace(blocked_by=_blocked_by(entry.full_name, provider))
+def _entry(point: EntryPoint, dist: Distribution | None, kinds: Sequence[str]) -> Entry:
+    kind, dot, name = point.name.partition(".")
+    if not dot or kind not in (*kinds, *_NO_ITEMS):
+        kind, name = "", point.name
+    told, fault = _told(dist)
+    if point.value == _UNREADABLE:
+        fault = "its entry_points.txt cannot be read"
+    elif not _MODULE.match(point.value):
+        fault = f"its entry_points.txt says {point.value!r} where a module must stand"
+    provider = plain(told.get("Name") or (_folder(dist) if dist else "?"))
+    version, summary = plain(told.get("Version") or "?"), plain(told.get("Summary") or "")
+    entry = Entry(kind, plain(name), provider, version, summary, point, fault=fault)
+    return entry._replace(blocked_by=_blocked_by(entry.full_name, provider))
+
+
+def _told(dist: Distribution | None) -> tuple[Any, str]:
+    """The metadata of a distribution, and what is wrong with them."""
+    try:
+        told: Any = dist.metadata if dist else {}
+        return told, "" if told.get("Name") or not dist else "its METADATA has no Name"
+    except Exception as error:
+        return {}, f"its METADATA cannot be read: {error}"
+
+
+def _folder(dist: Distribution) -> str:
+    """What a distribution without readable metadata is called: its folder, less the version."""
+    path = getattr(dist, "_path", None)
+    return path.name.partition("-")[0] if path else "?"
 
 
 def quick_status(entry: Entry, installed: Sequence[Entry]) -> tuple[str, str]:
@@ -111,9 +160,19 @@ def quick_status(entry: Entry, installed: Sequence[Entry]) -> tuple[str, str]:
     rivals = [e for e in installed if entry.kind and e.full_name == entry.full_name and not e.blocked_by]
     if len(rivals) > 1:
         return "conflict", conflict_text(rivals)
+    if entry.fault:
+        return "broken", broken_text(entry, entry.fault)
     if entry.missing:
-        return "broken", f"there is no module {entry.entry_point.module}"
+        return "broken", broken_text(entry, f"there is no module {entry.entry_point.module}")
     return "ok", ""
+
+
+def broken_text(entry: Entry, why: str) -> str:
+    """What is wrong with a plugin, and the way out."""
+    return (
+        f"plugin {entry.full_name} of {entry.provider} {entry.version} is broken: {plain(why)} "
+        f"(pip uninstall {entry.provider}, or MASKKIT_BLOCK={entry.full_name})"
+    )
 
 
 def conflict_text(rivals: Sequence[Entry]) -> str:

@@ -1,23 +1,35 @@
 """From names to classes: finds out who offers a name, imports that one plugin, and holds it to the contract.
 
 Nothing is decided by order, and no plugin takes the others down: each is loaded in its own `try`, its hooks are called
-one at a time, and what went wrong is kept for `maskkit doctor` and raised when the item is asked for.
+one at a time, and what went wrong is raised when the item is asked for. `maskkit doctor` loads them all, elsewhere.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from threading import RLock
 from types import ModuleType
 from typing import Any
 
-import attrs
 import pluggy
-from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean
+from maskkit.errors import BrokenPlugin, ConfigError, UnknownName, did_you_mean, plain
 from maskkit.registry import hookspecs
-from maskkit.registry.catalog import BACKEND, COMMAND, KIND, Entry, conflict_text, entries, kind_names, quick_status
+from maskkit.registry.catalog import (
+    BACKEND,
+    COMMAND,
+    KIND,
+    Entry,
+    broken_text,
+    conflict_text,
+    entries,
+    kind_names,
+    quick_status,
+)
+from maskkit.registry.contract import contract_problem
 from maskkit.registry.item import KINDS, Item, Kind
+from maskkit.registry.loading import loading
 
 log = logging.getLogger("maskkit.registry")
 
@@ -49,6 +61,9 @@ class Registry:
         self.changes = 0
         """How often a class came or went by hand: answers that depend on what there is are good for one number."""
         self._found: dict[tuple[Any, str | None], type[Item]] = {}  # answers of `find`, until a class comes or goes
+        # Held while pluggy and classes by hand change, never during an import: whoever imports a module that asks for
+        # an item, and whoever asks for an item of that module, would wait for each other.
+        self._lock = RLock()
 
     # -- names ----------------------------------------------------------------------------------------------------
 
@@ -97,10 +112,14 @@ class Registry:
     def _unknown(self, name: str, kind: str | None, candidates: Sequence[str]) -> UnknownName:
         known = self.full_names(kind)
         short = [full.partition(".")[2] for full in known]
+        short_name = name.rpartition(".")[2]
         what = f"Unknown {kind or 'item'}{' type' if kind in ('attention', 'mask') else ''} {name!r}"
         blocked = [entry for c in candidates for entry in self._claims.get(c, ()) if entry.blocked_by]
         if blocked:
             return UnknownName(f"{what}: {blocked[0].provider} offers it, but {blocked[0].blocked_by} switches it off")
+        if lost := [entry for entry in self._others if not entry.kind and entry.name.split(".")[-1] == short_name]:
+            told = "whose entry point begins with no kind; maskkit doctor tells what to write"
+            return UnknownName(f"{what}; there is {lost[0].full_name} of {lost[0].provider}, {told}")
         elsewhere = [c for c in candidates if self._has(c)]
         if elsewhere:
             return UnknownName(f"{what}; there is {' and '.join(elsewhere)}")
@@ -154,13 +173,14 @@ class Registry:
         self.check_kind(kind)
         if isinstance(name, str) and (found := self._found.get((name, kind))):
             return found
-        full_name = self.resolve(name, kind)
-        if full_name in self._registered:
-            found = self._registered[full_name]
-        else:
+        changes, full_name = self.changes, self.resolve(name, kind)
+        found = self._registered.get(full_name)
+        if found is None:
             claim = self._claim(full_name)
             found = self._classes[full_name] = self._classes.get(full_name) or self._load(claim)
-        self._found[name, kind] = found
+        with self._lock:
+            if changes == self.changes:
+                self._found[name, kind] = found
         return found
 
     def _load(self, entry: Entry) -> type[Item]:
@@ -175,29 +195,35 @@ class Registry:
 
     def _offers(self, entry: Entry, hook: str, optional: bool = False) -> Sequence[Any]:
         """What one plugin returns from one hook; nothing where it may lack it, and does."""
+        if entry.fault:
+            raise self._broken(entry, entry.fault)
         try:
-            module: ModuleType = entry.entry_point.load()
-            if not self._manager.is_registered(module):
-                self._manager.register(module, name=f"{entry.provider}:{entry.full_name}")
-            self._loaded.add(entry)
-            if optional and not hasattr(module, hook):
-                return ()
-            caller = getattr(self._manager.hook, hook, None)  # a kind's own hook is there once somebody implements it
-            implementations = [i for i in caller.get_hookimpls() if i.plugin is module] if caller else []
-            if not implementations:
-                raise TypeError(f"it has no {hook} marked with @maskkit.hookimpl")
-            offered = implementations[0].function()
+            with loading():
+                module: ModuleType = entry.entry_point.load()
+                offered = () if optional and not hasattr(module, hook) else self._implementation(entry, module, hook)()
             if not isinstance(offered, (list, tuple)):
                 raise TypeError(f"its {hook} returned {offered!r}; it must return a list")
-        except (Exception, SystemExit) as error:
-            raise self._broken(entry, _one_line(error), error) from error
+        except KeyboardInterrupt:  # the user's
+            raise
+        except BaseException as error:
+            raise self._broken(entry, f"{type(error).__name__}: {error}", error) from error
+        self._loaded.add(entry)
+        self._failures.pop(entry, None)
         return offered
 
+    def _implementation(self, entry: Entry, module: ModuleType, hook: str) -> Callable[[], Any]:
+        with self._lock:
+            if not self._manager.is_registered(module):
+                self._manager.register(module, name=f"{entry.provider}:{entry.full_name}")
+            caller = getattr(self._manager.hook, hook, None)  # a kind's own hook is there once somebody implements it
+            implementations = [i for i in caller.get_hookimpls() if i.plugin is module] if caller else []
+        if not implementations:
+            raise TypeError(f"it has no {hook} marked with @maskkit.hookimpl")
+        function: Callable[[], Any] = implementations[0].function
+        return function
+
     def _broken(self, entry: Entry, why: str, cause: BaseException | None = None) -> BrokenPlugin:
-        failure = BrokenPlugin(
-            f"plugin {entry.full_name} of {entry.provider} {entry.version} is broken: {why} "
-            f"(pip uninstall {entry.provider}, or MASKKIT_BLOCK={entry.full_name})"
-        )
+        failure = BrokenPlugin(broken_text(entry, why))
         failure.__cause__ = cause
         self._failures[entry] = failure
         return failure
@@ -207,6 +233,12 @@ class Registry:
     def backends(self) -> list[Any]:
         """Backends and exporters that plugins add."""
         return self._from_others(BACKEND)
+
+    def backend_names(self, entry: Entry) -> list[str]:
+        """Of the backends and exporters that one plugin adds."""
+        if entry.kind not in (BACKEND, ""):
+            return []
+        return [plain(one.name) for one in self._offers(entry, _HOOKS[BACKEND], optional=True)]
 
     def commands(self) -> list[Any]:
         """Typer apps that plugins add."""
@@ -240,16 +272,18 @@ class Registry:
             raise ConfigError(
                 f"{full_name} is offered by {claims[0].provider}; choose another name, or MASKKIT_BLOCK={full_name}"
             )
-        self._registered[full_name] = cls
-        self._changed()
+        self._change(full_name, cls)
         registration = ExitStack()
-        registration.callback(self._changed)
-        registration.callback(self._registered.pop, full_name, None)
+        registration.callback(self._change, full_name, None)
         return registration
 
-    def _changed(self) -> None:
-        self._found.clear()
-        self.changes += 1
+    def _change(self, full_name: str, cls: type[Item] | None) -> None:
+        """Of a class that comes, or goes; the dictionary is a new one, for others may be going through it."""
+        with self._lock:
+            others = {name: other for name, other in self._registered.items() if name != full_name}
+            self._registered = others if cls is None else {**others, full_name: cls}
+            self._found.clear()
+            self.changes += 1
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -268,35 +302,31 @@ class Registry:
             elif entry.kind in self.kinds:
                 self.find(entry.full_name)
             else:
-                for prefix, hook in _HOOKS.items():
-                    if entry.kind in (prefix, ""):
-                        self._offers(entry, hook, optional=True)
+                self._try_other(entry)
         except (BrokenPlugin, ConfigError) as error:
             log.debug("%s", error)
 
-
-def contract_problem(cls: Any, kind: Kind | None = None) -> str:
-    """What is wrong with a class that a plugin offers, in words; empty if nothing is."""
-    if not isinstance(cls, type) or not issubclass(cls, Item):
-        return f"{cls!r} is not a class that derives from a maskkit base class"
-    if kind and getattr(cls, "kind", None) != kind.name:
-        return f"{cls.__qualname__} is of kind {getattr(cls, 'kind', None)!r}, not {kind.name!r}"
-    if kind and not issubclass(cls, kind.base):
-        return f"{cls.__qualname__} does not derive from {kind.base.__qualname__}"
-    if not isinstance(getattr(cls, "kind", None), str):
-        return f"{cls.__qualname__} has no kind; derive it from a base class that has, such as maskkit.AttentionMask"
-    if "__attrs_attrs__" not in vars(cls):
-        return f"{cls.__qualname__} is not decorated with @attrs.frozen(kw_only=True)"
-    if not attrs.inspect(cls).is_frozen or not attrs.fields_dict(cls).keys().isdisjoint({"type", "kind", "name"}):
-        return f"{cls.__qualname__} must be frozen, and no field may be called type, kind or name"
-    name = getattr(cls, "name", None)
-    if not isinstance(name, str) or not name.isidentifier():
-        return f"{cls.__qualname__} needs a class attribute name, an identifier, got {name!r}"
-    return ""
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    def _try_other(self, entry: Entry) -> None:
+        """A module of backends or commands, or of items that forgot to say so in its entry point."""
+        hooks = [hook for prefix, hook in _HOOKS.items() if entry.kind in (prefix, "")]
+        for hook in hooks:
+            self._offers(entry, hook, optional=not entry.kind)
+        module = entry.entry_point.load()
+        if entry.kind or any(hasattr(module, hook) for hook in hooks):
+            return
+        offered = {
+            f"{kind.name}.{getattr(cls, 'name', 'NAME')}"
+            for kind in self._kinds.values()
+            if hasattr(module, kind.hook)
+            for cls in self._offers(entry, kind.hook)
+        }
+        lost = [f'"{name}" = "{entry.entry_point.value}"' for name in sorted(offered) if not self.claims(name)]
+        if not offered:
+            raise self._broken(entry, f"it has no {' and no '.join(hooks)} marked with @maskkit.hookimpl")
+        if lost:
+            raise self._broken(
+                entry, f"no kind stands before its name, so it is never found; write {' and '.join(lost)}"
+            )
 
 
 registry = Registry(entries())

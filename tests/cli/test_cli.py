@@ -39,11 +39,34 @@ def in_process_of_its_own(*args, **options):
 def test_list_has_a_line_for_every_item(cli):
     code, out, _ = cli("list")
     assert code == 0
-    header, *lines = out.splitlines()
-    assert header.split() == ["name", "kind", "summary", "provider", "version"]
-    assert [f"{line.split()[1]}.{line.split()[0]}" for line in lines] == sorted(
+    found, kind = [], ""
+    for line in filter(None, out.splitlines()):
+        if line.startswith("  "):
+            found.append(f"{kind}.{line.split()[0]}")
+        else:
+            kind = line.split()[0]
+    assert found == sorted(
         maskkit.names(), key=lambda n: (["mask", "attention", "strategy", "kernel"].index(n.split(".")[0]), n)
     )
+
+
+def test_list_says_each_name_once_and_who_provides_it_only_if_asked(cli):
+    assert cli("list", "prefix_lm")[1] == "mask (1)\n  prefix_lm  the prefix is seen by all, what follows is causal\n"
+    long = cli("list", "prefix_lm", "--long")[1].splitlines()[1]
+    assert long.endswith(f" (maskkit-mask-prefix-lm {maskkit.__version__})")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("mask", "for a kind: maskkit list --kind mask"),
+        ("masks", "for a kind: maskkit list --kind mask"),
+        ("causl", "did you mean 'causal'?"),
+        ("ing_", "a part of a name: maskkit list '*ing_*'"),
+    ],
+)
+def test_list_says_what_else_may_have_been_meant(cli, pattern, words):
+    assert cli("list", pattern) == (0, "", f"nothing installed matches {pattern!r}; {words}\n")
 
 
 def test_list_filters_by_pattern_and_kind(cli):
@@ -89,6 +112,8 @@ def test_doctor_reports_versions_backends_and_plugins(cli):
     assert {row["status"] for row in report["plugins"]} == {"loaded"}
     code, out, _ = cli("doctor", "--time")
     assert "milliseconds" in out
+    assert out.splitlines()[-1] == f"all {len(report['plugins'])} plugins load"
+    assert max(map(len, cli("doctor")[1].splitlines())) <= 80
 
 
 # -- render -----------------------------------------------------------------------------------------------------------
@@ -295,16 +320,26 @@ def on_a_terminal(*args, **env):
 
 
 def test_tables_honour_no_color():
-    """On a terminal the table is rich's; without colour where NO_COLOR asks for it."""
+    """On a terminal the list is rich's; without colour where NO_COLOR asks for it."""
     shown = on_a_terminal("list", "causal", NO_COLOR="1", COLUMNS="200")
-    assert "Causal: a query sees itself" in shown
+    assert "a query sees itself" in shown
     assert "\x1b[3" not in shown
+    assert "\x1b[36mcausal" in on_a_terminal("list", "causal", COLUMNS="200")
+
+
+@pytest.mark.parametrize("columns", [30, 80])
+def test_the_list_fits_the_terminal(columns):
+    """What an item is comes under its name where it would be too narrow beside it."""
+    shown = on_a_terminal("list", "--kind", "mask", COLUMNS=str(columns))
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()]
+    assert lines[0] == f"mask ({len(maskkit.names('mask'))})"
+    assert lines[1].startswith("  axial")
+    assert max(map(len, lines)) <= columns
 
 
 def test_tables_fit_a_narrow_terminal():
-    """The columns of an item come one under the other where they would be too narrow to read."""
-    shown = on_a_terminal("list", "banded", COLUMNS="40")
+    """The columns of a row come one under the other where they would be too narrow to read."""
+    shown = on_a_terminal("show", "banded", COLUMNS="40")
     lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()]
-    assert lines[:2] == ["banded", "  kind: mask"]
-    assert "  provider: maskkit-mask-banded" in lines
-    assert max(map(len, lines)) <= 40
+    assert "band_width" in lines
+    assert "  default: required" in lines

@@ -131,7 +131,7 @@ def test_a_broken_kind_takes_nobody_down(probes, change, why):
     assert said(probes, "print(maskkit.create('causal', seq_len=2).shape)") == "(2, 2)"
     doctor = probes.maskkit("doctor")
     assert doctor.returncode == 1
-    assert "kind.probe is broken" in doctor.stdout
+    assert "plugin kind.probe of acme-kind 1.0 is broken: " in doctor.stdout
 
 
 def test_two_providers_of_one_kind_conflict(probes):
@@ -176,20 +176,23 @@ def test_modules_are_loaded_only_for_their_hook(site):
         "maskkit.create('causal', seq_len=2).allowed('form')": "form both",
     }
     for code, words in loaded.items():
-        out = said(site, code)
+        out = said(site, f"sys.stderr = sys.stdout\n{code}")
         assert {word for word in ("form", "tool", "both") if f"{word} imported" in out} == set(words.split()), code
     out = site.maskkit("list", "causal").stdout
     assert "imported" not in out
-    out = site.maskkit("--help").stdout
+    out = site.maskkit("--help").stderr
     assert {word for word in ("form", "tool", "both") if f"{word} imported" in out} == {"tool", "both"}
 
 
 def test_a_module_with_a_prefix_gives_nothing_else(site):
-    """A command of a module that says it is a backend does not join, and is not run."""
+    """A command of a module that says it is a backend does not join, and is not run; the doctor misses the backend."""
     source = GOOD.replace("maskkit_masks", "maskkit_commands").replace("return [Stripes]", "raise RuntimeError('boom')")
     site.add("acme-form", "acme_form", source, "backend.form")
     assert site.maskkit("list", "causal").stderr == ""
-    assert site.maskkit("doctor").returncode == 0
+    doctor = site.maskkit("doctor")
+    assert doctor.returncode == 1
+    assert "TypeError: it has no maskkit_backends marked with @maskkit.hookimpl" in doctor.stdout
+    assert "boom" not in doctor.stdout
 
 
 @pytest.mark.parametrize(
@@ -205,5 +208,5 @@ def test_the_doctor_asks_the_hook_of_a_module(site, point, hook):
     site.add("acme", "acme", source, point)
     doctor = site.maskkit("doctor")
     assert doctor.returncode == 1
-    assert f"{point} is broken" in doctor.stdout
+    assert f"plugin {point} of acme 1.0 is broken: " in doctor.stdout
     assert "RuntimeError: boom" in doctor.stdout

@@ -46,8 +46,9 @@ def test_a_broken_plugin_takes_nobody_down(site, source, why):
     assert site.maskkit("render", "causal", "--seq-len", "2").returncode == 0
     doctor = site.maskkit("doctor")
     assert doctor.returncode == 1
-    assert "mask.stripes is broken" in doctor.stdout
+    assert doctor.stdout.count("plugin mask.stripes of acme-stripes 1.0 is broken: ") == 1
     assert why in doctor.stdout
+    assert doctor.stdout.splitlines()[-1].endswith(" plugins are broken: mask.stripes")
     listed = site.maskkit("list", "stripes", "--check").stdout
     assert "broken" in listed
 
