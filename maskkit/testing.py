@@ -6,13 +6,16 @@
         check_plugin(Checkerboard)
 
 `check_plugin` takes a class through everything below; `check_mask` takes one mask value. Both raise AssertionError with
-the mask and what is wrong with it. Backends that are not installed are left out.
+the mask and what is wrong with it. What needs a library that is not installed is left out: `check_plugin` and its
+siblings return a line for each such thing, and log it as a warning.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
+import json
+import logging
 import pickle
 import subprocess
 import sys
@@ -25,6 +28,8 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+from maskkit.arrays.installed import absent_backends
+from maskkit.arrays.installed import choose_keras_backend as choose_keras_backend
 from maskkit.arrays.libraries import fetched, host, is_array
 from maskkit.configs.describe import describe
 from maskkit.configs.fields import build
@@ -46,12 +51,17 @@ from maskkit.validators import is_integer
 HEAVY = ("jax", "keras", "matplotlib", "tensorflow", "torch", "transformers")
 """What the entry module of a plugin must not import."""
 
+log = logging.getLogger("maskkit.testing")
+
 _MANY_CELLS = 50_000
 """Masks up to this size are compared cell by cell."""
 
 
-def check_plugin(cls: type[Item], backends: Iterable[str] | None = None) -> None:
-    """Hold a mask class to its contract: its form, its samples, its parameters, its documentation, its import."""
+def check_plugin(cls: type[Item], backends: Iterable[str] | None = None) -> list[str]:
+    """Hold a mask class to its contract: its form, its samples, its parameters, its documentation, its import.
+
+    Gives what was not tried, and why: without `backends`, those that are not installed.
+    """
     problem = contract_problem(cls, KINDS["mask"])
     assert not problem, problem
     assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
@@ -63,6 +73,8 @@ def check_plugin(cls: type[Item], backends: Iterable[str] | None = None) -> None
         _run(config, check_round_trip, config)
     check_parameters(cls)
     check_light_import(cls.__module__)
+    absent = absent_backends() if backends is None else {}
+    return [left_out(f"backend {name}: {why}") for name, why in absent.items()]
 
 
 def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
@@ -82,8 +94,10 @@ def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
         _run(mask, alone, mask)
 
 
-def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16, device: str = "cpu") -> None:
+def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16, device: str = "cpu") -> list[str]:
     """Hold a kernel class to its contract: its form, its parameters, its import, and what it computes.
+
+    Gives what was not tried, and why: what it computes, where its library is not installed.
 
     Args:
         cls: the class, with every one of its samples.
@@ -93,11 +107,15 @@ def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16,
     """
     problem = contract_problem(cls, KINDS["kernel"])
     assert not problem, problem
+    library = library or cls.library
+    there = library == "numpy" or find_spec(library)
     for i, sample in enumerate(cls.samples):
         kernel: Any = _run(f"{cls.__name__} with the sample {dict(sample)}", build, cls, sample)
-        _run(kernel, check_attention, kernel, library or cls.library, 256 if i else every, device)
+        if there:
+            _run(kernel, check_attention, kernel, library, 256 if i else every, device)
     check_parameters(cls)
     check_light_import(cls.__module__)
+    return [] if there else [left_out(f"what it computes: {library} is not installed")]
 
 
 def _run(subject: Any, check: Callable[..., Any], *args: Any) -> Any:
@@ -112,9 +130,16 @@ def _run(subject: Any, check: Callable[..., Any], *args: Any) -> Any:
         raise AssertionError(f"{subject}: {what}: {type(error).__name__}: {error}") from error
 
 
+def left_out(what: str) -> str:
+    """Say what of a contract was not tried."""
+    log.warning("not tried: %s", what)
+    return what
+
+
 def installed_backends() -> list[str]:
-    """Of torch, jax and keras, those that are installed."""
-    return [name for name in ("torch", "jax", "keras") if find_spec(name)]
+    """Of torch, jax and keras, those that are installed; Keras with a library that it can compute with."""
+    absent = absent_backends()
+    return [name for name in ("torch", "jax", "keras") if name not in absent]
 
 
 def check_rule(mask: Mask) -> None:
@@ -305,8 +330,6 @@ def check_value(mask: Mask) -> None:
 
 def check_round_trip(item: Item) -> None:
     """Plain data and back, without loss; the plain data are plain."""
-    import json
-
     saved = to_dict(item)
     assert json.loads(json.dumps(saved)) == saved, f"{item!r}: to_dict is not plain data: {saved!r}"
     again: Any = None

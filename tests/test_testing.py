@@ -1,7 +1,10 @@
 """The conformance kit catches what it is there to catch, and says so in words that name the mask."""
 
 import itertools
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -141,6 +144,55 @@ def test_the_kit_says_what_is_wrong(changes, words):
     with pytest.raises(AssertionError, match=words) as caught:
         check_plugin(cls, backends=[])
     assert cls.__name__ in str(caught.value)
+
+
+def without(*libraries, code, **env):
+    """What code prints where some libraries are not installed, and nobody named a backend of Keras."""
+    hide = (
+        "from importlib.machinery import PathFinder as finder; find = finder.find_spec\n"
+        "def others(cls, name, *more):\n"
+        f"    return None if name.partition('.')[0] in {libraries!r} else find(name, *more)\n"
+        "finder.find_spec = classmethod(others)\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | env
+    done = subprocess.run([sys.executable, "-c", hide + code], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("libraries", "told"),
+    [
+        (("torch", "jax", "keras"), ["torch: not installed", "jax: not installed", "keras: not installed"]),
+        (("torch", "jax", "tensorflow"), ["torch: not installed", "jax: not installed", "keras: its own backend, "]),
+        (("jax", "tensorflow"), ["jax: not installed"]),
+    ],
+)
+def test_what_is_not_installed_is_left_out_and_told(tmp_path, libraries, told):
+    code = (
+        "from maskkit.testing import check_plugin; from maskkit_mask_key_padding import KeyPadding\n"
+        "print(*check_plugin(KeyPadding), sep='\\n')"
+    )
+    said = without(*libraries, code=code, KERAS_HOME=str(tmp_path))
+    assert [line[: len(f"backend {words}")] for line, words in zip(said, told, strict=True)] == [
+        f"backend {words}" for words in told
+    ]
+
+
+def test_a_kernel_whose_library_is_not_installed_is_held_to_the_rest():
+    code = (
+        "from maskkit.testing import check_kernel; from maskkit_kernel_dense import Dense\n"
+        "print(*check_kernel(Dense, 'jax'))"
+    )
+    assert without("jax", code=code) == ["what it computes: jax is not installed"]
+
+
+def test_a_backend_that_somebody_named_stays(tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    code = "import os; from maskkit.testing import choose_keras_backend as c; print(c(), os.getenv('KERAS_BACKEND'))"
+    assert without("tensorflow", code=code, KERAS_HOME=str(tmp_path)) == ["jax None"]
+    assert without("tensorflow", code=code, KERAS_BACKEND="tensorflow") == ["tensorflow tensorflow"]
+    assert without("tensorflow", "jax", code=code, KERAS_HOME=str(tmp_path)) == ["torch torch"]
 
 
 def test_a_rule_that_leaves_the_array_library_is_caught():

@@ -100,9 +100,10 @@ def _ending(code: int) -> str:
 def report(wanted: Sequence[int]) -> None:
     """Load these of the entries, a line of JSON for each; stdout is for that alone, and prints go to stderr."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    everything = entries()
+    stderr, everything = os.dup(2), entries()
     for i in wanted:
+        for stream in (1, 2):  # whatever the one before closed
+            os.dup2(stderr, stream)
         print(json.dumps(_tried(everything[i])), file=out, flush=True)
     os._exit(0)  # threads and exit handlers of plugins are not waited for
 

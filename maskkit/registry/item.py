@@ -81,7 +81,7 @@ def as_constants(classes: Iterable[type[Any]]) -> None:
     It is then compiled once for all that are equal, and again for one that is not; where a Torch does not have that,
     again for every item.
     """
-    if "torch" not in sys.modules:
+    if sys.modules.get("torch") is None:
         return
     from torch.utils import _pytree
 

@@ -1,6 +1,7 @@
 """Every strategy that is installed keeps the contract; a new plugin is held to all of this without a line here."""
 
 import random
+import sys
 import warnings
 
 import numpy as np
@@ -37,6 +38,11 @@ def sampled(sampler, ids, epoch=0):
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name):
     check_strategy(registry.find(f"strategy.{name}"))
+
+
+def test_without_matplotlib_figures_are_left_out_and_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert check_strategy(maskkit.find("random_patch", "strategy")) == ["figures: Matplotlib is not installed"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,3 +1,4 @@
+# ruff: noqa: E402 - Keras asks for its backend when it is imported
 """The conformance kit of attention layers, and golden vectors; for tests.
 
 from maskkit_keras.testing import check_attention
@@ -5,6 +6,10 @@ from maskkit_keras.testing import check_attention
 def test_contract():
     check_attention(MyConfig)
 """
+
+from maskkit.testing import choose_keras_backend
+
+choose_keras_backend()
 
 from maskkit_keras.testing.calls import call as call
 from maskkit_keras.testing.calls import compiled as compiled

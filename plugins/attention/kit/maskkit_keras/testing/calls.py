@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
-from maskkit.arrays import is_array
+from maskkit.arrays import fetched, is_array
 
 Array = npt.NDArray[Any]
 
@@ -95,9 +95,14 @@ def arrays(outputs: Any) -> list[Array]:
     return [_numbers(output) for output in keras.tree.flatten(outputs)]
 
 
+def as_numpy(tensor: Any) -> Array:
+    """A copy. `ops.convert_to_numpy` gives the same; on Torch NumPy then warns of what Keras does."""
+    return np.array(fetched(tensor))
+
+
 def _numbers(tensor: Any) -> Array:
     narrow = keras.backend.standardize_dtype(tensor.dtype) == "bfloat16"
-    numbers: Array = ops.convert_to_numpy(ops.cast(tensor, "float32") if narrow else tensor)
+    numbers = as_numpy(ops.cast(tensor, "float32") if narrow else tensor)
     return numbers.astype("float32") if numbers.dtype == "float16" else numbers
 
 

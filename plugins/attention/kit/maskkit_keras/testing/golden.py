@@ -24,6 +24,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from attrs import frozen
+from maskkit_keras.testing.calls import as_numpy
 
 Array = npt.NDArray[Any]
 
@@ -93,7 +94,7 @@ class Case:
         # On TensorFlow some of Keras' own operations, the exact GELU among them, pass through float32.
         least = 1e-6 if keras.backend.backend() == "tensorflow" else 0.0
         np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(actual),
+            as_numpy(actual),
             self.outputs[name],
             rtol=0,
             atol=max(self.settings["tolerance"], least),

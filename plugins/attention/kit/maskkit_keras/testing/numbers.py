@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from maskkit_keras.testing.calls import arrays, call, compiled, gradients
+from maskkit_keras.testing.calls import arrays, as_numpy, call, compiled, gradients
 from maskkit_keras.testing.compare import Array, check_close
 from maskkit_keras.testing.probe import Probe
 
@@ -22,7 +22,7 @@ def kernels_start_apart(probe: Probe) -> None:
     for layer in layers:
         columns: dict[int, list[Array]] = {}
         for weight in layer.trainable_weights:
-            values = ops.convert_to_numpy(weight.value)
+            values = as_numpy(weight.value)
             if values.ndim > 1 and values.std() > 0:
                 columns.setdefault(len(values), []).extend(values.reshape(len(values), -1).T)
         for some in columns.values():
@@ -78,7 +78,7 @@ def precisions_agree(probe: Probe) -> None:
     move, for the same rounded weights and inputs, once each of these is moved by a unit in its last place.
     """
     inputs = probe.inputs()
-    full, weights = probe.new_layer(), [ops.convert_to_numpy(weight.value) for weight in probe.layer().weights]
+    full, weights = probe.new_layer(), [as_numpy(weight.value) for weight in probe.layer().weights]
 
     def outputs(draw: int | None) -> list[Array]:
         for weight, value in zip(full.weights, weights, strict=True):
@@ -102,7 +102,7 @@ def _rounded(values: Array, dtype: str, draw: int | None) -> Array:
     """In half precision, but as float32; with a `draw` of signs, moved by a unit in the last place."""
     if values.dtype.kind != "f":
         return values
-    rounded: Array = ops.convert_to_numpy(ops.cast(ops.cast(ops.convert_to_tensor(values), dtype), "float32"))
+    rounded = as_numpy(ops.cast(ops.cast(ops.convert_to_tensor(values), dtype), "float32"))
     if draw is None:
         return rounded
     sign = np.random.default_rng(draw).choice((-1, 1), size=values.shape)

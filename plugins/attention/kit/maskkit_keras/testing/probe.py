@@ -11,10 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras import ops
 import maskkit
 from maskkit import Attention
-from maskkit_keras.testing.calls import arrays, call
+from maskkit_keras.testing.calls import arrays, as_numpy, call
 
 Array = npt.NDArray[Any]
 
@@ -136,7 +135,7 @@ def stir(layer: Any, biases: bool = True) -> Any:
     """Give all floating weights fixed numbers, the same on every backend: no gain is 0, no two kernels are alike."""
     for i, weight in enumerate(layer.weights):
         if "float" in str(weight.dtype) and (biases or "bias" not in weight.path):
-            start = ops.convert_to_numpy(weight.value)
+            start = as_numpy(weight.value)
             noise = np.random.default_rng(i).normal(size=start.shape)
             if start.size == 1 or start.std() > 0:
                 weight.assign(0.4 * noise)  # random until now

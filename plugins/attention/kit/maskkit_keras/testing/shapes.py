@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def _saved(probe: Probe, layer: Any) -> tuple[Any, Any]:
         for axes in probe.ins
     ]
     model = keras.Model(inputs, layer(*inputs))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras' own, on Torch
         path = Path(folder) / "model.keras"
         model.save(path)
         return model, keras.saving.load_model(path)
