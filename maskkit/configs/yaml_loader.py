@@ -20,7 +20,7 @@ class Loader(yaml.SafeLoader):
 
     merged = 0
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping whose keys are words (`true:` and `1:` as well) that stand once."""
         node = super().compose_mapping_node(anchor)
         seen = set()

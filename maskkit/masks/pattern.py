@@ -43,6 +43,7 @@ class Pattern(Item):
         super().__attrs_post_init__()
         if not self.form and not is_shape(self.shape):
             raise ConfigError(f"{self.name} mask: its shape must be a tuple of positive integers, got {self.shape!r}")
+        _ = self.parts and self.depth  # refused here, if it is too much
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -148,10 +149,6 @@ class Pattern(Item):
     def depth(self) -> int:
         """How many patterns stand one inside of the other: one for a pattern without parts."""
         return limits.check_depth(self.parts)
-
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        _ = self.parts and self.depth
 
     def with_parts(self, parts: tuple[Any, ...]) -> Any:
         """The same, made of others."""
