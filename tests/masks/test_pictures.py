@@ -106,7 +106,7 @@ def test_a_figure_has_room_for_its_title(lines):
         figure = draw_figure(masks, title="\n".join(["a line"] * lines))
         figure.draw_without_rendering()
         boxes = [ax.get_tightbbox() for ax in figure.axes]
-        boxes += [figure._suptitle.get_window_extent()] * (len(masks) > 1)
+        boxes += [figure._suptitle.get_window_extent()] if figure._suptitle else []
         assert all(0 <= box.y0 < box.y1 <= figure.bbox.y1 for box in boxes)
 
 
