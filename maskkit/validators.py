@@ -82,7 +82,7 @@ def is_integer(value: Any) -> bool:
         operator.index(value)
     except TypeError:
         return False
-    return True
+    return not getattr(value, "shape", ())  # an array of one integer is none
 
 
 def is_number(value: Any) -> bool:

@@ -94,7 +94,8 @@ def _missing(cls: type[Item], names: list[str]) -> list[str]:
 
 def _unknown(cls: type[Item], name: Any, fields: Mapping[str, Any]) -> str:
     takes = f"{cls.name} takes {', '.join(fields) or 'no parameters'}"
-    return f"unknown parameter {name!r}{did_you_mean(str(name), [*fields, *cls.aliases])} ({takes})"
+    hint = did_you_mean(name, [*fields, *cls.aliases]) if isinstance(name, str) else ""
+    return f"unknown parameter {shown(name)}{hint} ({takes})"
 
 
 def _explain(cls: type[Item], field: Field, value: Any, error: Exception) -> str:

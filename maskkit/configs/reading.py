@@ -100,9 +100,16 @@ def config(name_or_mapping: Any, /, *, kind: str | None = None, **params: Any) -
     try:
         if isinstance(name_or_mapping, Mapping):
             return _Reader(params).read(name_or_mapping, kind)
-        return build(registry.find(name_or_mapping, kind), params)
+        return build(_found(name_or_mapping, kind), params)
     except RecursionError as error:
         raise ConfigError(f"a config is nested too deeply to be read; masks go {limits.depth} deep") from error
+
+
+def _found(name: Any, kind: str | None) -> type[Item]:
+    """The class of a name."""
+    if not isinstance(name, str):
+        raise ConfigError(f"a name must be a string, got {shown(name)}")
+    return registry.find(name, kind)
 
 
 class _Reader:
@@ -145,7 +152,7 @@ class _Reader:
             return None
 
     def _item(self, node: Mapping[str, Any], kind: str | None, path: str) -> Any:
-        cls = registry.find(node["type"], kind)
+        cls = _found(node["type"], kind)
         own = {name: value for name, value in node.items() if name != "type"}
         for name in parameters(cls).keys() & self.shared.keys() if path else self.shared:
             self.takers.add(name)

@@ -323,7 +323,7 @@ def of_tokens(mask: Mask, axis: str, others: int | None) -> AttentionMask:
         raise ConfigError(f"{mask!r} is a mask of {', '.join(mask.axes)}; only one of tokens can be said of {axis}s")
     count = mask.shape[-1] if others is None else others
     positive.check("q_len" if axis == "key" else "k_len", count)
-    said = OfKeys(mask, count)
+    said = OfKeys(mask, operator.index(count))
     return said if axis == "key" else Transposed(said)
 
 

@@ -17,6 +17,17 @@ from maskkit import (
     shaped,
     take,
 )
+from maskkit.arrays import host
+from maskkit.validators import Rule
+
+
+def _is_exact(levels):
+    numbers = host(levels)
+    return numbers is None or -(2**53) <= int(numbers.min()) <= int(numbers.max()) <= 2**53
+
+
+_EXACT = optional(Rule("must be in -2**53..2**53", _is_exact))
+"""So that the difference of two is exact, whatever their dtype widens to."""
 
 
 @frozen(kw_only=True)
@@ -47,7 +58,7 @@ class QueryInteraction(AttentionMask):
     num_queries: int = field(validator=positive)
     interaction_type: str = field(default="self", validator=one_of("none", "self", "cross", "hierarchical"))
     hierarchy_levels: Any = field(
-        default=None, converter=as_array, validator=optional(array(ndim=1, dtype="integer")), eq=by_content
+        default=None, converter=as_array, validator=[optional(array(ndim=1, dtype="integer")), _EXACT], eq=by_content
     )
 
     @property
