@@ -4,6 +4,7 @@ Every run tries the same inputs; one that fails is printed.
 """
 
 import json
+import re
 import resource
 import signal
 import sys
@@ -145,6 +146,11 @@ ODD = [
 
 
 def mutated(text, random, others):
+    """Some characters, or one word, made others."""
+    if words := random.randrange(2) and list(re.finditer(r"[\w.]+", text)):
+        start, end = random.choice(words).span()
+        other = random.choice((random.choice(ODD), *re.findall(r"[\w.]+", random.choice(others))))
+        return text[:start] + other + text[end:]
     for _ in range(1 + random.randrange(3)):
         at = random.randrange(len(text) + 1)
         to = min(len(text), at + random.choice((0, 1, 1, 2, 5, 20)))

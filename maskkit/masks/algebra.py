@@ -49,6 +49,17 @@ class Several(Sized, Mask):
     def with_parts(self, parts: tuple[Any, ...]) -> Any:
         return evolve(self, parts=parts)
 
+    def _found_of(self, part: Mask, rows: tuple[Any, ...], loose: bool) -> Spans | None:
+        """What is found of a part, for the rows and keys of the whole."""
+        axes, (*_, keys) = self.axes, self.shape
+        own = own_index(part, axes, rows)
+        shape = np.broadcast_shapes(*(np.shape(r) for r in rows))
+        if part.axes[-1] == axes[-1] and part.shape[-1] == keys:
+            found = part.found(own, loose)
+            return None if found is None else found.within(keys, shape)
+        allowed = part.allows(*own, *(own[0] * 0,) * (len(part.axes) - len(own)))  # one answer serves all keys
+        return Spans.interval(0, np.where(allowed, keys, 0)).within(keys, shape)
+
 
 @frozen
 class Combination(Several):
@@ -68,27 +79,16 @@ class Combination(Several):
 
     def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
         if not loose or self.intervals <= limits.intervals:
-            exact = [self._of(part, rows, loose=False) for part in self.parts]
+            exact = [self._found_of(part, rows, loose=False) for part in self.parts]
             if None not in exact:
                 return ~exact[0] if self.operation == "not" else reduce(_APPLY[self.operation], exact)  # type: ignore[operator]
         if not loose or self.operation == "not":
             return None
-        found = [self._of(part, rows, loose=True) for part in self.parts]
+        found = [self._found_of(part, rows, loose=True) for part in self.parts]
         if self.operation == "and":
             known = [reach for reach in found if reach is not None]
             return reduce(operator.and_, known) if known else None
         return None if None in found else reduce(operator.or_, found)
-
-    def _of(self, part: Mask, rows: tuple[Any, ...], loose: bool) -> Spans | None:
-        """What is found of a part, for the rows and keys of the whole."""
-        axes, (*_, keys) = self.axes, self.shape
-        own = own_index(part, axes, rows)
-        shape = np.broadcast_shapes(*(np.shape(r) for r in rows))
-        if part.axes[-1] == axes[-1] and part.shape[-1] == keys:
-            found = part.found(own, loose)
-            return None if found is None else found.within(keys, shape)
-        allowed = part.allows(*own, *(own[0] * 0,) * (len(part.axes) - len(own)))  # one answer serves all keys
-        return Spans.interval(0, np.where(allowed, keys, 0)).within(keys, shape)
 
     @property
     def period(self) -> int:

@@ -50,14 +50,14 @@ class Stack(Several, AttentionMask):
         return reduce(lambda a, b: a | b, found)
 
     def _found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
-        which, axes, keys = self._which(rows), self.axes, self.shape[-1]
+        which = self._which(rows)
         shape = np.broadcast_shapes(*(np.shape(row) for row in rows))
         chosen = []
         for i in np.unique(which).tolist():
-            spans = self.parts[i].found(own_index(self.parts[i], axes, rows), loose)
+            spans = self._found_of(self.parts[i], rows, loose)
             if spans is None:
                 return None
-            chosen.append(spans.within(keys, shape).only(np.broadcast_to(which == i, shape)))
+            chosen.append(spans.only(np.broadcast_to(which == i, shape)))
         return Spans.union(chosen)
 
     @property

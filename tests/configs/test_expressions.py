@@ -1,8 +1,17 @@
 """Mask expressions: what they say, and what they cannot hold."""
 
+import copy
+import json
+import operator
+import pickle
+import re
+from functools import reduce
+
+import numpy as np
 import pytest
 from messages import message_of
 import maskkit
+from maskkit import limits
 
 
 def test_expressions_combine_masks():
@@ -70,6 +79,28 @@ def test_expressions_too_deep_or_too_long_are_refused():
         maskkit.parse("causal & " * 5000 + "causal", seq_len=4)
 
 
+@pytest.mark.parametrize("operation", ["and", "or", "xor"])
+def test_thousands_of_masks_under_one_operation_are_one_level(operation):
+    symbol = {"and": " & ", "or": " | ", "xor": " ^ "}[operation]
+    many = [{"type": "banded", "seq_len": 8, "band_width": 2 * i + 1} for i in range(2000)]
+    mask = maskkit.from_dict({operation: many})
+    assert len(mask.parts) == 2000
+    assert mask.depth == 2
+    assert mask.stats().allowed == np.count_nonzero(mask.allowed())
+    assert repr(mask).count(symbol) == 1999
+    assert pickle.loads(pickle.dumps(mask)) == mask
+    parsed = maskkit.parse(symbol.join(f"banded(band_width={2 * i + 1})" for i in range(350)), seq_len=8)
+    assert parsed == maskkit.from_dict({operation: many[:350]})
+
+
+@pytest.mark.parametrize("combine", [operator.and_, operator.or_, operator.xor])
+def test_a_loop_over_masks_makes_one_operation(combine):
+    masks = [maskkit.create("banded", seq_len=8, band_width=2 * i + 1) for i in range(500)]
+    mask = reduce(combine, masks)
+    assert len(mask.parts) == 500
+    np.testing.assert_array_equal(mask.allowed(), reduce(combine, map(np.asarray, masks)))
+
+
 def test_expressions_are_strings():
     assert message_of(maskkit.parse, 3) == "an expression must be a string, got 3"
 
@@ -107,3 +138,49 @@ def test_what_is_not_combined_keeps_lengths_of_its_own():
     assert maskkit.create({"direct_sum": [causal, {"type": "causal", "seq_len": 4}]}).shape == (7, 7)
     with pytest.raises(maskkit.ConfigError, match=r"direct_sum\[0\]: seq_len required"):
         maskkit.create({"direct_sum": ["causal", {"type": "causal", "seq_len": 4}]})
+
+
+STEPS = {
+    "not": lambda mask, other: ~(mask & other),
+    "mixed": lambda mask, other: (mask | other) & ~other,
+    "at": lambda mask, _: mask.at(query=np.arange(4)),
+    "T": lambda mask, other: (mask | other).T,
+    "grid": lambda mask, other: maskkit.direct_sum([mask, other])[:4, :4],
+}
+USES = {
+    "allowed": lambda mask: mask.allowed(),
+    "stats": lambda mask: mask.stats(),
+    "repr": repr,
+    "text": lambda mask: mask.text(),
+    "pickle": lambda mask: pickle.loads(pickle.dumps(mask)),
+    "copy": copy.deepcopy,
+    "save": lambda mask: maskkit.from_dict(json.loads(json.dumps(maskkit.to_dict(mask)))),
+    "template": lambda mask: maskkit.Template.of(mask).bind(4),
+    "forms": lambda mask: mask.export("?"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_masks_stand_in_each_other_as_deep_as_everything_works(step):
+    """Beyond that they are refused when they are made; a RecursionError comes from nowhere."""
+    mask, other = maskkit.create("causal", seq_len=4), maskkit.create("banded", seq_len=4, band_width=1)
+
+    def deeper(mask):
+        for _ in range(limits.depth):
+            try:
+                mask = STEPS[step](mask, other)
+            except maskkit.ConfigError as error:
+                return mask, str(error)
+        return mask, message_of(STEPS[step], STEPS[step](mask, other), other)
+
+    mask, message = deeper(mask)
+    assert re.match(r"masks stand \d+ deep inside of each other, the limit is 100; combine them in another", message)
+    assert mask.depth > limits.depth - 4
+    for use in USES.values():
+        use(mask)
+
+
+def test_depth_is_no_reason_to_call_a_number_wrong():
+    text = message_of(maskkit.parse, "~" * 900 + "causal", seq_len=4)
+    assert "nested too deeply" in text
+    assert "must be" not in text
