@@ -3,19 +3,22 @@
 Every run tries the same inputs; one that fails is printed.
 """
 
+import gc
 import json
 import re
 import resource
 import signal
 import sys
 import time
-from contextlib import contextmanager
+import tracemalloc
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from drawn_masks import make, mask_classes
 import maskkit
@@ -86,6 +89,75 @@ def used(found):
                 one = mask.allows(*index)
                 assert one == dense[index], (mask, index)
                 assert one in (True, False), (mask, index)
+
+
+# -- sizes that cannot be --------------------------------------------------------------------------------------------
+
+LONG = 10**12
+SIZES = {
+    "blocks": lambda: maskkit.create("causal", seq_len=LONG).blocks(LONG // 4),
+    "blocks of 2**62": lambda: maskkit.create("causal", seq_len=64).blocks(2**62),
+    "blocks without spans": lambda: maskkit.create("random", seq_len=2**20, seed=0).blocks(2**20),
+    "2**62 tokens": lambda: maskkit.create("causal", seq_len=2**62 - 1),
+    "lengths": lambda: maskkit.create("document", lengths=[2**40]),
+    "key_lengths": lambda: maskkit.create("document", lengths=[3], key_lengths=[2**40]),
+    "random blocks": lambda: maskkit.create("bigbird", seq_len=LONG, seed=0).text(),
+    "stats": lambda: maskkit.create("causal", seq_len=LONG).stats(),
+    "allowed": lambda: maskkit.create("causal", seq_len=LONG).allowed(),
+    "to_flex": lambda: maskkit.create("causal", seq_len=LONG).to_flex(),
+    "forms": lambda: maskkit.create("sliding_window", seq_len=LONG, window_size=4).export("?"),
+    "slice": lambda: maskkit.create("sliding_window", seq_len=LONG, window_size=4)[-8:, :].stats(),
+    "repr": lambda: repr(maskkit.create("causal", seq_len=LONG)),
+    "text": lambda: maskkit.create("causal", seq_len=LONG).text(),
+    "svg": lambda: maskkit.create("causal", seq_len=LONG).svg(),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sizes_that_cannot_be_are_answered_or_refused_at_once(size, little_memory):
+    with bounded(size):
+        SIZES[size]()
+
+
+# -- arrays that are none ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        torch.ones(3, 3, dtype=torch.bool).to_sparse(),
+        torch.ones(3, 3, dtype=torch.int64).to_sparse(),
+        torch.nested.nested_tensor([torch.ones(3), torch.ones(4)], layout=torch.jagged),
+        np.ma.array(np.ones((3, 3), bool), mask=np.eye(3)),
+        np.array([[None]]),
+        np.ones((3, 3), complex),
+        [[True], [True, False]],
+        [[2**70]],
+        {1, 2},
+        None,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_plain_array_of_booleans_is_refused(array):
+    with pytest.raises(maskkit.ConfigError, match="array must be a boolean array, got"):
+        maskkit.from_array(array, true="allowed")
+    with pytest.raises(maskkit.ConfigError, match=r"ids must be an integer array|document takes either"):
+        maskkit.create("document", ids=array)
+
+
+@pytest.mark.parametrize("ends", [[[[0]]], [[[0]], [[1]], [[2]]]])
+def test_intervals_have_two_ends(ends):
+    with pytest.raises(maskkit.ConfigError, match="ends must have 2 entries along its first axis"):
+        maskkit.from_dict({"intervals": ends, "k_len": 4})
+
+
+def test_names_and_kinds_are_strings():
+    for wrong in (None, 3, [], 16**5000):
+        with pytest.raises(maskkit.ConfigError, match="must be a string"):
+            maskkit.create(wrong)
+    for wrong in (3, []):
+        with pytest.raises(maskkit.ConfigError):
+            maskkit.create("causal", kind=wrong, seq_len=4)
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
@@ -251,3 +323,40 @@ def test_100_predicates_of_plain_integers(little_memory):
         with bounded(mask):
             for one in (mask, ~mask, mask & ~mask, mask ^ mask[tuple(slice(None) for _ in mask.shape)]):
                 used(one)
+
+
+# -- memory over time -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_20_000_calls_hold_memory_flat():
+    """Whatever is kept to be quick is bounded: after the first thousands of calls nothing more stays."""
+    q = torch.zeros(1, 1, 6, 8)
+
+    def call(i):
+        mask = maskkit.create("causal", seq_len=6) & maskkit.parse(f"banded(band_width={2 * (i % 7) + 1})", seq_len=6)
+        maskkit.from_dict(maskkit.to_dict(mask))
+        long = maskkit.create("document", lengths=[3, i + 1])  # another one with every call
+        (long[:6, :6] | mask).allowed()
+        if i % 10 == 0:
+            mask.stats()
+            mask.fits()
+            mask.text()
+            mask.to_flex(block_size=16)
+            repr(long)
+            maskkit.attend(q, q, q, long[:6, :6] | mask)
+            maskkit.Template.of("causal").bind(i % 300 + 1)
+        with suppress(MaskkitError):
+            maskkit.create("causal", seq_len=-i)
+
+    for i in range(4000):
+        call(i)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for i in range(4000, 24_000):
+        call(i % 4000 + 4000)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 2**21, f"{grown:,} bytes"

@@ -96,3 +96,8 @@ def test_saved_once_for_each_kind():
     assert maskkit.from_dict(saved) == mask
     with pytest.raises(maskkit.ConfigError, match="'of' must say for each head which of the 2 masks it has"):
         maskkit.from_dict({**saved, "of": [0, 2]})
+
+
+def test_a_part_of_one_token_serves_all():
+    mask = maskkit.stack([maskkit.create("causal", seq_len=3), maskkit.create("banded", seq_len=1, band_width=1)])
+    assert mask.allowed()[1].all()

@@ -49,7 +49,8 @@ def bias_of(mask: Mask) -> Bias:
         lengths = dict(q_seqlen=queries, kv_seqlen=keys)
         kind = "BlockDiagonalCausalFromBottomRightMask" if packed["causal"] else "BlockDiagonalMask"
         return Bias(kind, "from_seqlens", lengths)
-    why = "; ".join(f"{name}: {fits[name].why}" for name in ("is_causal", "window", "varlen") if name in fits)
+    found = {name: fits[name] for name in ("is_causal", "window", "varlen") if name in fits}
+    why = "; ".join(f"{name}: {getattr(value, 'why', f'{value} is none that it has')}" for name, value in found.items())
     raise ConfigError(f"{mask!r} is no attention bias of xFormers but a tensor, mask.bias(); {why}")
 
 

@@ -42,3 +42,8 @@ def test_what_no_bias_says_is_refused_with_the_reasons():
 def test_without_xformers_it_says_what_it_would_be():
     with pytest.raises(maskkit.ConfigError, match="it would be LowerTriangularMask: pip install xformers"):
         maskkit.create("causal", seq_len=8).export("xformers")
+
+
+def test_a_window_of_all_that_comes_after_is_refused_in_words():
+    with pytest.raises(maskkit.ConfigError, match=r"window: \(0, -1\) is none that it has"):
+        bias_of(maskkit.create("causal", seq_len=4).T)

@@ -234,3 +234,10 @@ def test_figures_have_a_column_for_each_level(tmp_path):
     assert legend == ["context", "targets 1-4", "several targets", "neither"]
     assert (tmp_path / "panels.png").exists()
     assert (tmp_path / "combined.png").exists()
+
+
+def test_a_grid_without_room_for_a_context_is_refused_in_words_when_targets_are_clipped():
+    with pytest.raises(ConfigError, match="context_scale: no rectangle of a 2 x 3 grid covers"):
+        maskkit.create(
+            "hierarchical", input_size=(32, 48), num_hierarchies=3, base_scale=(0.01, 0.85), crowded="clip", seed=0
+        )

@@ -87,3 +87,20 @@ def test_refuses_an_unknown_type():
     expected = r"^interaction_type must be one of 'none', 'self', 'cross', 'hierarchical', got 'all'"
     with pytest.raises(maskkit.ConfigError, match=expected):
         QueryInteraction(num_queries=4, interaction_type="all")
+
+
+def test_levels_whose_differences_are_not_exact_are_refused():
+    with pytest.raises(maskkit.ConfigError, match=r"^hierarchy_levels must be in -2\*\*53..2\*\*53, or None, got"):
+        hierarchical(np.array([-(2**63), 2**63 - 1]))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_unsigned_levels_of_torch(dtype):
+    """Torch holds them, and does not compute with the wider ones."""
+    levels = torch.tensor([0, 1, 3], dtype=getattr(torch, dtype))
+    mask, plain = hierarchical(levels), hierarchical([0, 1, 3])
+    mod = mask.mask_mod()
+    index = torch.arange(3)
+    assert mod(0, 0, index[:, None], index[None]).tolist() == plain.allowed().tolist()
+    assert mask.allowed("torch").tolist() == plain.allowed().tolist()
+    mask.to_flex()
