@@ -77,8 +77,12 @@ def check_depth(parts: Iterable[Any]) -> int:
     return found
 
 
+_MOST_RESULTS = 1024
+"""However small: training on packed documents asks for other masks at every step."""
+
+
 class Recent:
-    """Results by key, until together they are over `plan_bytes`; then the oldest go."""
+    """Results by key, until together they are over `plan_bytes` or too many; then the oldest go."""
 
     def __init__(self) -> None:
         self._found: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
@@ -100,6 +104,6 @@ class Recent:
             if key not in self._found:
                 self._found[key] = result, result.nbytes
                 self.nbytes += result.nbytes
-            while self.nbytes > plan_bytes and self._found:
+            while self._found and (self.nbytes > plan_bytes or len(self._found) > _MOST_RESULTS):
                 self.nbytes -= self._found.popitem(last=False)[1][1]
         return result
