@@ -70,6 +70,8 @@ $(VENV)/demo.stamp: $(VENV)/python.stamp pyproject.toml plugins/masks/causal/pyp
 $(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml $(wildcard plugins/*/*/pyproject.toml) $(wildcard requirements/*)
 	$(VENV)/bin/python requirements/write.py
 	$(INSTALL) -r requirements/test.txt
+	if $(VENV)/bin/python -c "from torch.version import __version__ as v; raise SystemExit('+cpu' in v)"; then \
+		$(INSTALL) -r requirements/timm.txt; fi
 	@touch $@
 
 clean:

@@ -1,5 +1,6 @@
 """Every snippet of every README and docs page runs, and shows what it says."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -21,11 +22,24 @@ def pages_with(language: str) -> list:
 
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_python_snippets_run(page, tmp_path, monkeypatch):
-    """The blocks of a page run in order, in one namespace."""
+    """The blocks of a page run in order, in one namespace; but for those that need timm where it cannot be imported."""
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": "snippet"}
+    namespace, left = {"__name__": "snippet"}, []
     for i, code in enumerate(blocks(page, "python")):
-        exec(compile(code, f"{page.name} block {i}", "exec"), namespace)
+        if "import timm" in code and not importable("timm"):
+            left.append(i)
+        else:
+            exec(compile(code, f"{page.name} block {i}", "exec"), namespace)
+    if left:
+        pytest.skip(f"all but the blocks {left}, which need timm")
+
+
+def importable(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("page", pages_with("console"))

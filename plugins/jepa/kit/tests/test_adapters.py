@@ -2,11 +2,8 @@
 
 import numpy as np
 import pytest
-import timm
 import torch
 import transformers
-from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
 import maskkit
 from maskkit import ConfigError
 from maskkit_jepa import MaskBatch, keys
@@ -49,9 +46,14 @@ def outside(images, context):
 # -- timm -------------------------------------------------------------------------------------------------------------
 
 
+def of_timm(module):
+    """timm needs torchvision, which is there only where its build is that of Torch."""
+    return pytest.importorskip(module, exc_type=ImportError)
+
+
 def vit(**options):
     options = dict(img_size=IMAGE, patch_size=PATCH, embed_dim=16, depth=2, num_heads=2, num_classes=0) | options
-    return VisionTransformer(**options).eval()
+    return of_timm("timm.models.vision_transformer").VisionTransformer(**options).eval()
 
 
 @pytest.mark.parametrize("options", [{}, dict(reg_tokens=2), dict(class_token=False, global_pool="avg")])
@@ -116,7 +118,9 @@ def test_timm_gradients_reach_the_context_alone(masks, images):
 
 
 def test_timm_models_by_name_take_it(masks, images):
-    model = timm.create_model("vit_tiny_patch16_224", img_size=IMAGE, patch_size=PATCH, depth=1, num_classes=0)
+    model = of_timm("timm").create_model(
+        "vit_tiny_patch16_224", img_size=IMAGE, patch_size=PATCH, depth=1, num_classes=0
+    )
     model.patch_drop = KeepTokens()
     assert encode_context(model.eval(), images, masks, count=4)[0].shape == (BATCH, 5, 192)
 
@@ -124,7 +128,7 @@ def test_timm_models_by_name_take_it(masks, images):
 def test_timm_eva_keeps_its_rotary_positions(masks, images):
     """Eva, the class of DINOv3 too, asks for the numbers of the patches, to turn them by their own places."""
     options = dict(img_size=IMAGE, patch_size=PATCH, embed_dim=16, depth=2, num_heads=2, num_classes=0)
-    model = Eva(**options, use_rot_pos_emb=True, use_abs_pos_emb=False).eval()
+    model = of_timm("timm.models.eva").Eva(**options, use_rot_pos_emb=True, use_abs_pos_emb=False).eval()
     whole = model.forward_features(images)
     model.patch_drop = KeepTokens(num_prefix_tokens=model.num_prefix_tokens, with_indices=True)
     torch.testing.assert_close(model.forward_features(images), whole)

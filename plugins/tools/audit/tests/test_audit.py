@@ -233,7 +233,7 @@ def test_packed_texts_with_and_without_a_cache():
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_vision_transformers_of_timm(fused):
-    timm = pytest.importorskip("timm")
+    timm = pytest.importorskip("timm", exc_type=ImportError)
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=16, depth=1)
     model.blocks[0].attn.fused_attn = fused
     [entry] = audit(model, torch.randn(1, 3, 32, 32))
