@@ -58,8 +58,8 @@ def print_groups(groups: Mapping[str, Sequence[tuple[str, str, str, str]]]) -> N
     if _on_terminal():
         _print_groups_on_terminal(groups, width)
         return
-    for heading, items in groups.items():
-        typer.echo(heading)
+    for i, (heading, items) in enumerate(groups.items()):
+        typer.echo(f"\n{heading}" if i else heading)
         for name, status, what, provider in items:
             words = (status and f"{status}:", what, provider and f"({provider})")
             typer.echo(f"  {name:<{width}}  {' '.join(filter(None, words))}".rstrip())
