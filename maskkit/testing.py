@@ -80,6 +80,7 @@ def check_plugin(cls: type[Item], backends: Iterable[str] | None = None) -> list
 def check_mask(mask: Mask, backends: Iterable[str] | None = None) -> None:
     """Hold one mask to its contract: against its predicate, on every backend, in the algebra, cut, saved and drawn."""
     _run(mask, check_rule, mask)
+    _run(mask, check_hash, mask)
     dense = _run(mask, brute_force, mask)
     for check in (check_spans, check_period, check_arrays):
         _run(mask, check, mask, dense)
@@ -316,6 +317,16 @@ def check_stats(mask: Mask, dense: npt.NDArray[np.bool_]) -> None:
     assert stats.total == dense.size, f"{mask!r}: stats().total is {stats.total}, not {dense.size}"
     blocked = int((~dense.any(axis=-1)).sum())
     assert stats.blocked_rows == blocked, f"{mask!r}: stats().blocked_rows is {stats.blocked_rows}, not {blocked}"
+
+
+def check_hash(mask: Mask) -> None:
+    """A mask can be a key: plans and compiled graphs are looked up by it."""
+    try:
+        hash(mask)
+    except TypeError as error:
+        raise AssertionError(
+            f"{mask!r} has no hash: {error}; hold lists as tuples, and arrays with field(eq=by_content)"
+        ) from error
 
 
 def check_value(mask: Mask) -> None:
