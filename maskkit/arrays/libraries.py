@@ -52,7 +52,8 @@ def host(value: Any) -> npt.NDArray[Any] | None:
     kind = library(value)
     if kind == "torch":
         torch = sys.modules["torch"]
-        plain = type(value) in (torch.Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+        traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+        plain = type(value) in (torch.Tensor, torch.nn.Parameter) and not traced
         if not plain or value.device.type != "cpu" or value.layout != torch.strided:
             return None
         # NumPy has no bfloat16; float32 holds every value of it.
@@ -77,12 +78,21 @@ def fetched(value: Any) -> npt.NDArray[Any]:
     return np.asarray(value) if array is None else array
 
 
-def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which runs as it is also inside of what Torch compiles."""
+def constant_in_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function; where `torch.compile` traces a call, what it gives is a constant of the graph.
+
+    Arguments go in one tuple: what is in one Dynamo compares by value, and an argument of its own by identity.
+    """
+
+    def constant(given: Any) -> Any:
+        return function(*given)
+
+    constant._dynamo_marked_constant = True  # type: ignore[attr-defined] # as assume_constant_result does, with Torch
 
     @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        dynamo = sys.modules.get("torch._dynamo")  # nothing is compiled before its import
-        return (dynamo.disable(function) if dynamo else function)(*args, **kwargs)
+    def call(*args: Any) -> Any:
+        torch = sys.modules.get("torch")
+        traced = torch is not None and torch.compiler.is_compiling()
+        return constant(args) if traced else function(*args)
 
     return call

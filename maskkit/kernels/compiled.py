@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import torch
+from attrs import evolve, fields
 from torch.utils._python_dispatch import _disable_current_modes
 from maskkit.kernels.attend import autocast, has_kernels, plan_of
 from maskkit.kernels.problem import Problem, problem_of
@@ -37,9 +38,18 @@ def has_any() -> bool:
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _name(constants: tuple[Any, Any]) -> str:
     """In a tuple, for what is in one Dynamo compares by value, and an argument of its own by identity."""
-    name = uuid4().hex
-    _asked[name] = constants
+    name, (mask, kernel) = uuid4().hex, constants
+    with _disable_current_modes():
+        _asked[name] = mask if mask is None else _with_numpy(mask), kernel
     return name
+
+
+def _with_numpy(mask: Any) -> Any:
+    """The mask with NumPy's arrays in place of tensors, whose values nobody may read while a graph is made."""
+    tensors = {a.alias: x for a in fields(type(mask)) if isinstance(x := getattr(mask, a.name), torch.Tensor)}
+    host = {name: (x.float() if x.is_floating_point() else x).detach().cpu().numpy() for name, x in tensors.items()}
+    mask = evolve(mask, **host) if host else mask
+    return mask.with_parts(tuple(map(_with_numpy, mask.parts))) if mask.parts else mask
 
 
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]

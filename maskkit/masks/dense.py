@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from maskkit import limits
 from maskkit.arrays.dtypes import host_dtype, host_value
-from maskkit.arrays.libraries import untraced
 from maskkit.errors import ConfigError
 from maskkit.masks.pattern import Pattern
 from maskkit.masks.periods import period_of, sampled_rows, unrolled
@@ -28,7 +27,6 @@ def array(pattern: Pattern, backend: str, dtype: str, device: Any, *, on: float,
     return library.from_host(dense(pattern, storage, host_value(on, dtype), host_value(off, dtype)), dtype, device)
 
 
-@untraced
 def dense(pattern: Pattern, dtype: npt.DTypeLike, on: Any, off: Any) -> npt.NDArray[Any]:
     """An array with `on` where the pattern allows and `off` where it blocks."""
     if pattern.period == period_of(pattern) == 1:  # q - k alone decides: every row is a window of one strip

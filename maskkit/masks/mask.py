@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from maskkit.arrays.dtypes import dtype_name, is_floating, lowest
 from maskkit.arrays.fields import as_plain
-from maskkit.arrays.libraries import fetched, is_array
+from maskkit.arrays.libraries import constant_in_graphs, fetched, is_array
 from maskkit.errors import ConfigError
 from maskkit.masks import dense, exports
 from maskkit.masks.axes import HEADS, in_form
@@ -86,8 +86,7 @@ class Mask(Pattern):
 
     def _array(self, backend: str, dtype: Any, device: Any, form: dict[str, Any], *, on: float, off: float) -> Any:
         name = self.array_dtype if dtype is None else dtype_name(dtype)
-        log.debug("materialising %s with shape %s as %s %s", type(self).__name__, self.shape, backend, name)
-        return in_form(self, dense.array(self, backend, name, device, on=on, off=off), **form)
+        return _made(self, backend, name, device, tuple(form.items()), on, off)
 
     def astype(self, dtype: Any) -> Mask:
         """The same mask, whose arrays have this dtype where none is asked for: bool, an integer or a floating dtype."""
@@ -103,6 +102,14 @@ class Mask(Pattern):
         from maskkit.masks.exports.sdpa import call_with_mask  # it imports Torch
 
         return call_with_mask(func, args, kwargs or {})
+
+    @property
+    def detach(self) -> NoReturn:
+        """Asked for by Torch's `state_dict`, of a mask that was registered as a buffer."""
+        raise AttributeError(
+            "a mask is no tensor: keep it as an attribute of the module, not as a buffer; into the state goes "
+            "maskkit.to_dict(mask), by the module's get_extra_state"
+        )
 
     # -- algebra --------------------------------------------------------------------------------------------------
 
@@ -350,6 +357,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return as_plain(fetched(value)) if is_array(value) else value
+
+
+@constant_in_graphs
+def _made(mask: Mask, backend: str, dtype: str, device: Any, form: Any, on: float, off: float) -> Any:
+    log.debug("materialising %s with shape %s as %s %s", type(mask).__name__, mask.shape, backend, dtype)
+    return in_form(mask, dense.array(mask, backend, dtype, device, on=on, off=off), **dict(form))
 
 
 def _full_name(cls: type) -> str:
