@@ -45,16 +45,16 @@ class Dilated(AttentionMask):
 
     def allows(self, q, k):
         back = q - k
-        steps = self._steps()
-        within = (back >= steps[0] * self.dilation) & (back <= steps[-1] * self.dilation)
+        ahead, behind = self._steps()
+        within = (back >= -ahead * self.dilation) & (back <= behind * self.dilation)
         return within & (back % self.dilation == 0)
 
     def _steps(self):
-        """The j of the formula, as far as the sequence reaches."""
+        """The largest j of the formula to both sides, as far as the sequence reaches."""
         most = (self.seq_len - 1) // self.dilation
         ahead = 0 if self.causal else min(self.window_size // 2, most)
         behind = min(self.window_size - 1 if self.causal else self.window_size // 2, most)
-        return range(-ahead, behind + 1)
+        return ahead, behind
 
     @classmethod
     def recognize(cls, spans):
