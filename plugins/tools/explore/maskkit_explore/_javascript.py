@@ -57,7 +57,9 @@ def _found_bound(x: Any, known: dict[int, float]) -> float:
     if x.op in ("+", "-"):
         return sum(bounds)
     if x.op == "*":
-        return math.prod(bounds)
+        down, by = x.args
+        rounded = getattr(down, "op", "") == "//" and down.args[1] is by  # a // b * b
+        return _bound(down.args[0], known) + bounds[1] if rounded else math.prod(bounds)
     if x.op in ("//", "abs", "take", "repeat", "max", "min"):
         return bounds[0]
     if x.op == "%":
@@ -114,7 +116,8 @@ class Function:
     Scopes: 0 the fields, 1 a row, 2 a pair; "box" 1 and 2 are the same for boxes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names_fields: bool = True) -> None:
+        self._names_fields = names_fields
         self.lines: dict[Any, list[str]] = {scope: [] for scope in (0, 1, 2, "box1", "box2")}
         self._names: dict[Any, Any] = {}
         self._uses: dict[int, int] = {}
@@ -136,8 +139,9 @@ class Function:
         if id(x) not in self._names:
             self._kept.append(x)
             text = self._text(x)
+            plain = x.op == "index" or (x.op == "field" and not self._names_fields)
             once = self._uses.get(id(x), 1) < 2 and not isinstance(x, Table)
-            self._names[id(x)] = text if x.op == "index" or once else self._name(x.level, text)
+            self._names[id(x)] = text if plain or once else self._name(x.level, text)
         return str(self._names[id(x)])
 
     def _count_uses(self, x: Any) -> None:
@@ -340,7 +344,7 @@ def tree(found: Any, end: Callable[[Any], str]) -> str:
     ways = {value: tree(way, end) for value, way in found.ways.items()}
     if len(set(ways.values())) == 1:
         return next(iter(ways.values()))
-    function = Function()
+    function = Function(names_fields=False)
     asked = function.pair(found.asked)
     before = _constants(function.lines[0])
     value = f"(() => {{{before}return {asked};}})()" if before else asked
@@ -360,7 +364,7 @@ def message(found: Message | None) -> str:
     """A message, as an expression; the empty text where there is none."""
     if found is None:
         return '""'
-    function, parts = Function(), []
+    function, parts = Function(names_fields=False), []
     for i, part in enumerate(found.text.split("\ue000")):
         if i:
             hole, _, part = part.partition("\ue001")

@@ -7,17 +7,17 @@ kernel's own answers are from the rule stands beside it.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import maskkit
-from maskkit import MaskkitError, NoFit, Problem, Spans
+from maskkit import MaskkitError, NoFit, Problem, Spans, limits
 
 BLOCK = 128
 WIDTH = 64
 """Pairs are counted per head of this width."""
-_LENGTHS, _SHAPES = (512, 2048, 8192), ((1, 64), (8, 64), (8, 128))
+_SHAPES = ((512, 1, 64), (512, 8, 64), (2048, 8, 64), (2048, 8, 128), (8192, 8, 64))
+"""Tokens, heads and their width of the reference problems."""
 
 
 class Rule(NamedTuple):
@@ -29,6 +29,8 @@ class Rule(NamedTuple):
         fixed: seconds of any call.
         each: seconds of a pair of a head of width 64.
         low, high: the kernel's own answers are between `low` and `high` times the rule, on the reference problems.
+        most: the most intervals of keys per row that it takes, of as many as were tried; None if it takes them all.
+        why: what it says of more.
     """
 
     kernel: str
@@ -37,6 +39,8 @@ class Rule(NamedTuple):
     each: float
     low: float
     high: float
+    most: int | None = None
+    why: str = ""
 
 
 def rules(device: str = "cpu", library: str = "torch") -> tuple[list[Rule], dict[str, str]]:
@@ -56,18 +60,36 @@ def rules(device: str = "cpu", library: str = "torch") -> tuple[list[Rule], dict
         else:
             pairs = {"all": [one[1] for one in problems], "touched": [one[2] for one in problems]}
             tried = [_fitted(name, over, x, [float(answer) for answer in answers]) for over, x in pairs.items()]
-            found.append(min(tried, key=lambda rule: rule.high / rule.low))
+            best = min(tried, key=lambda rule: rule.high / rule.low)
+            most, why = _most_intervals(kernel, library, device)
+            found.append(best._replace(most=most, why=why))
     return found, absent
+
+
+def _most_intervals(kernel: Any, library: str, device: str) -> tuple[int | None, str]:
+    """The most intervals per row that a kernel takes, and what it says of more: `maskkit.limits.intervals`, or any."""
+    n, most = _SHAPES[-1][0], limits.intervals
+
+    def refusal(count: int) -> str:
+        first = np.add.outer(np.arange(count) * (n // count), np.zeros(n, np.int64))
+        mask = maskkit.from_spans([[Spans.intervals(first, first + 1).within(n)]])
+        answer = kernel.fits(_problem(mask, n, 1, WIDTH, library, device))
+        return answer.why if isinstance(answer, NoFit) else ""
+
+    why = refusal(4 * most)
+    return (most, why) if why and not refusal(most) else (None, "")
+
+
+def _problem(mask: Any, n: int, heads: int, width: int, library: str, device: str) -> Problem:
+    sizes = dict(heads=heads, kv_heads=heads, queries=n, keys=n, head_dim=width, value_dim=width)
+    return Problem(mask=mask, library=library, device=device, **sizes)
 
 
 def _problems(device: str, library: str) -> Any:
     """Problems, with the number of all pairs and of those in touched blocks, per head of width 64."""
-    for n, (heads, width) in product(_LENGTHS, _SHAPES):
+    for n, heads, width in _SHAPES:
         for mask in _masks(n):
-            problem = Problem(
-                mask=mask, library=library, device=device, heads=heads, kv_heads=heads,
-                queries=n, keys=n, head_dim=width, value_dim=width,
-            )  # fmt: skip
+            problem = _problem(mask, n, heads, width, library, device)
             counts = mask.blocks(BLOCK).counts()
             lanes = heads * width / WIDTH
             yield problem, n * n * lanes, (counts["partial"] + counts["full"]) * BLOCK**2 * lanes

@@ -57,7 +57,7 @@ def test_a_mask_is_chosen_changed_and_combined(opened):
     """By keyboard alone: an expression, a number, an operator, another mask."""
     tab = opened("#mask=causal(seq_len=32)")
     tab.get_by_label("Tokens", exact=True).fill("48")
-    tab.get_by_label("Combine with another mask").select_option("and")
+    tab.get_by_role("button", name="Combine").press("Enter")
     tab.get_by_label("window_size", exact=True).fill("7")
     assert tab.locator("#expression").input_value() == "causal(seq_len=48) & sliding_window(seq_len=48, window_size=7)"
     tab.get_by_label("Mask", exact=True).last.select_option("banded")

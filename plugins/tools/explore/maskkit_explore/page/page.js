@@ -73,11 +73,14 @@ function replaced(node, old, by) {
   return parts.length === 1 && !["not", "stack", "direct_sum"].includes(node.op) ? parts[0] : { ...node, parts };
 }
 
-function change(tree, focus) {
+/** Another tree; what had the focus has it again. */
+function change(tree) {
+  const controls = () => [...$("tree").querySelectorAll("button, select, input, summary")];
+  const at = controls().indexOf(document.activeElement);
   state.tree = tree;
   renderTree();
   update();
-  if (focus) document.getElementById(focus)?.focus();
+  if (at >= 0) controls()[Math.min(at, controls().length - 1)].focus();
 }
 
 // -- controls ------------------------------------------------------------------------------------------------------------
@@ -113,9 +116,10 @@ function invertible(node, outer, isRoot, ownLength) {
     type: "button", textContent: "~", title: "Invert: allowed where this blocks", "aria-label": "Invert", "aria-pressed": String(Boolean(outer)),
     onclick: () => change(replaced(state.tree, whole, outer ? node : { op: "not", parts: [node] })),
   });
-  const combine = element("select", {
-    className: "combine", "aria-label": "Combine with another mask", onchange: (event) => combineWith(whole, event.target.value),
-  }, element("option", { value: "", textContent: "Combine" }), ...Object.entries(OPERATIONS).map(([value, [word, about]]) => element("option", { value, textContent: `${word}: ${about}` })));
+  const combine = element("button", {
+    type: "button", textContent: "Combine", title: "Put it beside another mask, under & to begin with",
+    onclick: () => change(replaced(state.tree, whole, { op: "and", parts: [whole, nextMask(whole)] })),
+  });
   const remove = element("button", {
     type: "button", textContent: "\u00d7", title: "Remove", "aria-label": "Remove", disabled: isRoot,
     onclick: () => change(replaced(state.tree, whole, null)),
@@ -132,14 +136,6 @@ function invertible(node, outer, isRoot, ownLength) {
     }));
   }
   return view;
-}
-
-function combineWith(whole, choice) {
-  if (!choice) return;
-  const [op, axis] = choice.split(" ");
-  const made = { op, parts: [whole, nextMask(whole)] };
-  if (axis) made.axis = axis;
-  change(replaced(state.tree, whole, made));
 }
 
 /** Another mask that meets those that are there: the first of the same axes that is not among them. */
@@ -187,7 +183,7 @@ function leafView(node, ownLength) {
 
 function aboutView(item, form) {
   const list = element("dl");
-  for (const field of form.fields) list.append(element("dt", { textContent: field.name }), element("dd", { textContent: [field.help, field.limits].filter(Boolean).join(" ") }));
+  for (const field of form.fields) list.append(element("dt", { textContent: field.name }), element("dd", { textContent: [field.help, field.limits && `It ${field.limits}.`].filter(Boolean).join(" ") }));
   return element("details", {}, element("summary", { textContent: "About" }), list,
     element("p", { textContent: item.reference ? `Source: ${item.reference}` : "" }), element("p", { textContent: `From ${item.provider}` }));
 }
@@ -426,21 +422,31 @@ function showCost(found, of) {
   showKernels(found, of, lanes, width);
 }
 
+/** The most intervals of keys in a row, of a few rows; enough to tell whether they are few. */
+function mostIntervals(plane) {
+  const rows = state.mask.shape.at(-2), tried = Math.min(rows, 9);
+  const counts = Array.from({ length: tried }, (_, i) => spansOf(state.mask, [...plane, Math.floor((i * (rows - 1)) / Math.max(tried - 1, 1))], 257).spans.length);
+  return Math.max(...counts);
+}
+
 /** Estimates by the rules that the kernels' own answers gave when the page was written. */
 function showKernels(found, of, lanes, width) {
   const { rules, block, absent } = KERNELS;
   const [queries, keys] = state.mask.shape.slice(-2);
   const shared = lanes / of.planes.length;
   const touched = of.size === block ? (found.blocks.partial + found.blocks.full) * block ** 2 * shared : null;
+  const intervals = mostIntervals(of.planes[0]);
   const rows = rules.map((rule) => {
+    if (rule.most !== null && intervals > rule.most) return { rule, seconds: null, refuses: true };
     const pairs = rule.over === "all" ? queries * keys * lanes : touched;
     return { rule, seconds: pairs === null ? null : rule.fixed + (rule.each * pairs * width) / 64 };
   });
   if (!rows.length) return void $("kernels").append(element("p", { className: "quiet", textContent: "No kernel for attention was installed when this page was written." }));
-  const known = rows.filter((row) => row.seconds !== null).sort((a, b) => a.seconds - b.seconds), best = rows.every((row) => row.seconds !== null) ? known[0] : null;
-  const line = (row) => element("tr", { className: row === best ? "chosen" : "" }, element("td", { textContent: row.rule.kernel + (row === best ? ", chosen" : "") }), element("td", { textContent: row.seconds === null ? `with blocks of ${block}` : time(row.seconds) }));
+  const known = rows.filter((row) => row.seconds !== null).sort((a, b) => a.seconds - b.seconds), best = rows.every((row) => row.seconds !== null || row.refuses) ? known[0] : null;
+  const line = (row) => element("tr", { className: row === best ? "chosen" : "" }, element("td", { textContent: row.rule.kernel + (row === best ? ", chosen" : "") }), element("td", { textContent: row.refuses ? "may refuse" : row.seconds === null ? `with blocks of ${block}` : time(row.seconds), title: row.refuses ? row.rule.why : "" }));
   $("kernels").append(element("table", {}, element("thead", {}, element("tr", {}, element("th", { textContent: "Kernel" }), element("th", { textContent: "Estimate" }))), element("tbody", {}, ...[...known, ...rows.filter((row) => row.seconds === null)].map(line))));
-  const words = rules.map((rule) => `${rule.kernel}: ${time(rule.fixed)} + ${(rule.each * 1e9).toPrecision(2)} ns for each pair ${rule.over === "all" ? "of query and key" : `in blocks of ${block} that allow something`}, per head of width 64; its own answers were ${rule.low.toFixed(2)} to ${rule.high.toFixed(2)} times that.`);
+  const refusal = (rule) => (rule.most === null ? "" : ` It took up to ${rule.most} intervals of keys in a row; of more it says: ${rule.why}.`);
+  const words = rules.map((rule) => `${rule.kernel}: ${time(rule.fixed)} + ${(rule.each * 1e9).toPrecision(2)} ns for each pair ${rule.over === "all" ? "of query and key" : `in blocks of ${block} that allow something`}, per head of width 64; its own answers were ${rule.low.toFixed(2)} to ${rule.high.toFixed(2)} times that.${refusal(rule)}`);
   const details = element("details", {}, element("summary", { textContent: "How this is estimated" }),
     element("p", { textContent: "Torch on the CPU, float32, forward. When this page was written, each installed kernel was asked for its cost on reference masks; a rule was made of the answers:" }),
     ...words.map((textContent) => element("p", { textContent })),
