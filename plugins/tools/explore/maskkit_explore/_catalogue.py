@@ -48,8 +48,8 @@ def catalogue(given: Sequence[Any] = (), names: Sequence[str] | None = None) -> 
             absent[name] = f"its predicate cannot be followed: {' '.join(str(problem).split())}"
             log.info("%s is not in the explorer: %s", name, absent[name])
     entries = ",\n".join(f"{json.dumps(name)}: {text}" for name, text in items)
-    text = f"{shared.javascript()}const CATALOGUE = {{\n{entries}\n}};\nconst ABSENT = {_json(absent)};\n{_COMPLETE}"
-    return Catalogue(text, tuple(name for name, _ in items), absent)
+    written = f"const CATALOGUE = {{\n{entries}\n}};\nconst ABSENT = {as_javascript(absent)};\n"
+    return Catalogue(shared.javascript() + written + _COMPLETE, tuple(name for name, _ in items), absent)
 
 
 class _Shared:
@@ -67,9 +67,9 @@ class _Shared:
         return "".join(f"const {name} = {source};\n" for source, name in self.names.items())
 
 
-def _json(value: Any) -> str:
+def as_javascript(value: Any) -> str:
     """Plain data as JavaScript that may stand in a page."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/").replace("<!--", "<\\!--")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _item(cls: Any, forms: Sequence[Form], shared: _Shared) -> str:
@@ -88,8 +88,8 @@ def _item(cls: Any, forms: Sequence[Form], shared: _Shared) -> str:
         unchecked = [about[name].limits if name else "rules between parameters" for name in form.unchecked]
         plain = dict(label=label, fields=fields, sample=form.sample, unchecked=unchecked)
         checks = ", ".join(shared.name(f"(p) => {check}") for check in form.checks)
-        texts.append(f"{{...{_json(plain)}, make: {form.make}, checks: [{checks}]}}")
-    return f"{{...{_json(about_item)}, forms: [{', '.join(texts)}]}}"
+        texts.append(f"{{...{as_javascript(plain)}, make: {form.make}, checks: [{checks}]}}")
+    return f"{{...{as_javascript(about_item)}, forms: [{', '.join(texts)}]}}"
 
 
 def _labels(forms: Sequence[Form]) -> list[str]:

@@ -9,8 +9,10 @@ import numpy as np
 from attrs import evolve
 import maskkit
 from maskkit import ConfigError, MaskkitError
+from maskkit_explore._agreement import Beyond, check
 from maskkit_explore._javascript import Function, message, tree
-from maskkit_explore._symbols import Message, Paths, TooLong, Untraceable, explore, fields_of
+from maskkit_explore._paths import Message, Paths, explore
+from maskkit_explore._symbols import TooLong, Untraceable, fields_of
 
 GIVEN_UP = (TypeError, AttributeError, LookupError, ValueError, RecursionError, ArithmeticError)
 """What comes of symbols where they are not followed."""
@@ -79,7 +81,7 @@ def forms_of(cls: Any, more: Sequence[Any] = ()) -> list[Form]:
     found: dict[Any, Form] = {}
     fixed: set[tuple[str, str]] = set()
     for mask in (*more, *(maskkit.build(cls, sample) for sample in cls.samples)):
-        form = _form(cls, mask, fixed)
+        form = _form(cls, mask, fixed, must_hold=not found or any(mask is one for one in more))
         found.setdefault(repr(form.kinds), form)
     if not found:
         raise Untraceable("it has no samples")
@@ -126,20 +128,24 @@ def _passes(field: Any, value: Any) -> bool:
     return True
 
 
-def _form(cls: Any, mask: Any, fixed: set[tuple[str, str]]) -> Form:
-    """The form of one mask; `fixed` are the fields, with their kinds, that cannot be followed, as far as is known."""
+def _form(cls: Any, mask: Any, fixed: set[tuple[str, str]], must_hold: bool) -> Form:
+    """The form of one mask, which it must hold if so asked; other samples may be beyond what is written out.
+
+    `fixed` are the fields, with their kinds, that cannot be followed, as far as is known.
+    """
     names = [attribute.name for attribute in cls.__attrs_attrs__]
     kinds = {name: kind_of(cls, name, getattr(mask, name)) for name in names}
     kinds |= {name: Kind("constant", getattr(mask, name)) for name in names if (name, kinds[name].name) in fixed}
     while True:
         try:
-            make = _make(cls, kinds)
+            make = _make(cls, kinds, mask, must_hold)
             break
         except Untraceable as problem:
             kept = {name for name in problem.fields if kinds[name].name != "constant"}
             if not kept:
                 raise
-            fixed |= {(name, kinds[name].name) for name in kept}
+            if not isinstance(problem, Beyond):
+                fixed |= {(name, kinds[name].name) for name in kept}
             kinds |= {name: Kind("constant", getattr(mask, name)) for name in kept}
     checks, unchecked = _checks(cls, kinds)
     sample = {name: value for name, value in maskkit.to_dict(mask).items() if name != "type"}
@@ -154,10 +160,9 @@ def _instance(cls: Any, kinds: Mapping[str, Kind], paths: Paths) -> Any:
     return made
 
 
-def _make(cls: Any, kinds: Mapping[str, Kind]) -> str:
-    """The predicate, with axes and shape."""
+def _make(cls: Any, kinds: Mapping[str, Kind], mask: Any, must_hold: bool) -> str:
+    """The predicate, with axes and shape; compared with the mask, which it must hold if so asked."""
     functions: dict[str, str] = {}
-
     problems: list[Exception] = []
     asked: set[str] = set()
 
@@ -166,7 +171,7 @@ def _make(cls: Any, kinds: Mapping[str, Kind]) -> str:
         try:
             shape, axes = tuple(made.shape), tuple(made.axes)
             indices = [paths.index(axis, axis == len(axes) - 1) for axis in range(len(axes))]
-            return Function().write(axes, shape, made.allows(*indices))
+            return axes, shape, made.allows(*indices)
         except GIVEN_UP as problem:
             if getattr(problem, "fields", ()):
                 raise
@@ -174,14 +179,20 @@ def _make(cls: Any, kinds: Mapping[str, Kind]) -> str:
             asked.update(*(fields_of(one) for one, options, _ in paths.trail if isinstance(options, range)))
             return None
 
-    def end(found: str | None) -> str:
+    def end(found: Any) -> str:
         if found is None:
             return "R.refuse()"  # a combination of fields that rules between them forbid, as a rule
-        return f"{functions.setdefault(found, f'f{len(functions)}')}(p)"
+        return f"{functions.setdefault(Function().write(*found), f'f{len(functions)}')}(p)"
 
-    text = tree(explore(run), end)
+    followed = explore(run)
+    text = tree(followed, end)
     if not functions:
         raise Untraceable(f"{type(problems[0]).__name__}: {problems[0]}", frozenset(asked)) from problems[0]
+    try:
+        check(followed, mask)
+    except Beyond:
+        if must_hold:
+            raise
     before = "".join(f"const {name} = {source};" for source, name in functions.items())
     return f"(() => {{{before}return (p) => {text};}})()"
 

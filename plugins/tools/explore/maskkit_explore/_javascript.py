@@ -15,16 +15,8 @@ from string import ascii_letters
 from typing import Any
 
 import numpy as np
-from maskkit_explore._symbols import (
-    COMPARISONS,
-    Branch,
-    Message,
-    Table,
-    Untraceable,
-    fields_of,
-    is_kept,
-    type_of,
-)
+from maskkit_explore._paths import Branch, Message, type_of
+from maskkit_explore._symbols import COMPARISONS, Table, Untraceable, fields_of, is_kept
 
 MOST = 2**31
 """Whole numbers of the page are no larger, but for seeds; what may grow beyond 2**53 is checked as it runs."""

@@ -7,6 +7,7 @@ kernel's own answers are from the rule stands beside it.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,9 +46,14 @@ class Rule(NamedTuple):
 
 def rules(device: str = "cpu", library: str = "torch") -> tuple[list[Rule], dict[str, str]]:
     """The rules of all kernels that compute here, and why the others do not."""
+    return _rules(tuple(maskkit.names("kernel")), device, library)
+
+
+@cache
+def _rules(names: tuple[str, ...], device: str, library: str) -> tuple[list[Rule], dict[str, str]]:
     problems = list(_problems(device, library))
     found, absent = [], {}
-    for name in maskkit.names("kernel"):
+    for name in names:
         try:
             kernel = maskkit.config(name, kind="kernel")
             answers = [kernel.fits(problem) for problem, *_ in problems]

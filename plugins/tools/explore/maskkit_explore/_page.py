@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -11,16 +10,14 @@ from typing import Any
 
 import maskkit
 from maskkit import ConfigError, Mask
-from maskkit_explore._catalogue import catalogue
+from maskkit_explore._catalogue import as_javascript, catalogue
 from maskkit_explore._kernels import BLOCK, rules
 
 MOST_BYTES = 300_000
 """What a page should not be larger than; more masks make it larger."""
 SCRIPTS = ("numbers.js", "masks.js", "text.js", "measure.js")
 """What computes, and needs no page; then follow the catalogue, and what draws."""
-_DRAWN = ("canvas.js", "page.js")
-_FIRST = None
-"""What is shown where nothing is asked for: the page takes the first masks that it has."""
+_DRAWN = ("canvas.js", "controls.js", "figures.js", "page.js")
 
 
 def source(name: str) -> str:
@@ -33,6 +30,11 @@ def _lean(text: str) -> str:
     text = re.sub(r"^\s*/\*\*.*?\*/\n", "", text, flags=re.MULTILINE | re.DOTALL)
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//")) + "\n"
+
+
+def _harmless(text: str) -> str:
+    """A script that does not end the page, whatever is said in its texts."""
+    return _lean(text).replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def script(names: Sequence[str] | None = None) -> str:
@@ -55,18 +57,18 @@ def page(mask: Any = None) -> str:
             )
     kernels, absent = rules()
     data = dict(
-        START=maskkit.to_dict(mask) if leaves else _FIRST,
+        START=maskkit.to_dict(mask) if leaves else None,  # then the page begins with what it has
         KERNELS=dict(block=BLOCK, rules=[rule._asdict() for rule in kernels], absent=absent),
     )
     about = (
         f"Written by maskkit {maskkit.__version__} with {len(found.names)} masks, each from its own predicate: "
         "<code>allows(query, key)</code>, run once on symbols, is the JavaScript of this page."
     )
-    constants = "".join(f"const {name} = {_safe(value)};\n" for name, value in data.items())
+    constants = "".join(f"const {name} = {as_javascript(value)};\n" for name, value in data.items())
     parts = {
         "css": _lean(source("page.css")),
         "about": about,
-        "script": _lean("".join([*map(source, SCRIPTS), found.javascript, constants, *map(source, _DRAWN)])),
+        "script": _harmless("".join([*map(source, SCRIPTS), found.javascript, constants, *map(source, _DRAWN)])),
     }
     return _filled(source("page.html"), parts)
 
@@ -78,11 +80,6 @@ def _leaves(mask: Any) -> list[Any]:
     if not isinstance(mask, Mask):
         raise ConfigError(f"the explorer shows one mask, got {mask!r}; name the one that is meant")
     return [leaf for part in mask.parts for leaf in _leaves(part)] if mask.parts else [mask]
-
-
-def _safe(value: Any) -> str:
-    """Plain data as it may stand in a script of a page."""
-    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _filled(text: str, parts: Mapping[str, str]) -> str:

@@ -65,7 +65,7 @@ def compositions(seed):
     pick = Random(seed).randrange
     while True:
         try:
-            yield composition(1 + pick(14), 1 + pick(3), pick)
+            yield composition(1 + pick(14), 1 + pick(2), pick)
         except ConfigError:
             continue  # batches or heads that do not meet
 
@@ -146,6 +146,24 @@ class Looked(AttentionMask):
 
 
 @frozen(kw_only=True)
+class Slipping(AttentionMask):
+    """Query q may see key k by what slips past symbols: a size that NumPy reads, and a table of seq_len entries.
+
+    Attributes:
+        seq_len: number of tokens.
+        order: integers.
+    """
+
+    name = "slipping"
+    samples = (dict(seq_len=9, order=[2, 0, 1]),)
+    seq_len: int = field(validator=maskkit.positive)
+    order: Any = field(converter=maskkit.as_array, eq=maskkit.by_content)
+
+    def allows(self, q, k):
+        return (maskkit.take(np.zeros(self.seq_len, np.int64), q) + k) % len(np.asarray(self.order)) == 0
+
+
+@frozen(kw_only=True)
 class Asking(AttentionMask):
     """Query q may see key k where Python finds it so.
 
@@ -173,6 +191,14 @@ def test_what_cannot_be_followed_is_chosen_from_the_samples(compare):
         [(mask, why)] = compare([Looked(order=[2, 0, 1]), Looked(order=[0, 1]), other], ["looked"])
         assert mask == other
         assert why == "looked is in the explorer only for order=[2 0 1]; order=[0 1]"
+
+
+def test_what_slips_past_symbols_is_noticed(compare, node):
+    """What was followed is compared with the mask itself when the page is written."""
+    with maskkit.register(Slipping):
+        absent = node("ABSENT", names=["slipping"])
+        if "slipping" not in absent:
+            assert not compare([Slipping(seq_len=9, order=[2, 0, 1])], ["slipping"])
 
 
 def test_a_mask_that_asks_what_an_index_is_is_absent_with_the_reason(node):

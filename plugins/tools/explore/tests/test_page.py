@@ -7,7 +7,8 @@ import maskkit
 from maskkit.cli import run
 from maskkit_explore._kernels import rules
 from maskkit_explore._page import MOST_BYTES, page
-from maskkit_explore._symbols import Paths, Untraceable, explore
+from maskkit_explore._paths import Paths, explore
+from maskkit_explore._symbols import Untraceable
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_the_command_writes_it(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(["explore", "causal & banded(band_width=5)", "--seq-len", "32"]) == 0
     assert capsys.readouterr().err == "wrote masks.html\n"
-    assert '"seq_len": 32' in (tmp_path / "masks.html").read_text()
+    assert '"seq_len":32' in (tmp_path / "masks.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["masks.html"]
 
 

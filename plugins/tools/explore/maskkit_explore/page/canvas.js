@@ -2,7 +2,7 @@
 
 const MARGIN = { left: 56, top: 26, right: 10, bottom: 10 };
 const MOST_PIXELS = 448; // of the picture along each side; each stands for so many keys, and one of so many queries
-const FRAME = 9; // milliseconds for the shares of a picture, so that moving it is smooth
+const FRAME = 7; // milliseconds for the shares of a picture, so that moving it is smooth
 
 class Canvas {
   constructor(element, onPair, onView) {
@@ -305,10 +305,13 @@ class Canvas {
     const across = mask.axes.at(-1), down = mask.axes.length > 1 ? mask.axes.at(-2) : "";
     context.textAlign = "left";
     context.fillText(down ? `${down} \u2193` : "", 0, MARGIN.top - 12);
-    context.textAlign = "center";
-    this.ticks(view.x, view.w, plot.w, 84, (at, text, first, last) => {
-      context.textAlign = first ? "left" : last ? "right" : "center";
-      context.fillText(first ? `${across} \u2192 ${text}` : text, MARGIN.left + (first ? 0 : at), MARGIN.top - 12);
+    const word = `${across} \u2192`, room = context.measureText(word).width + 10;
+    context.textAlign = "left";
+    context.fillText(word, MARGIN.left, MARGIN.top - 12);
+    this.ticks(view.x, view.w, plot.w, 84, (at, text, last) => {
+      const half = context.measureText(text).width / 2;
+      context.textAlign = last ? "right" : "center";
+      if (at - half > room) context.fillText(text, MARGIN.left + at, MARGIN.top - 12);
     });
     context.textAlign = "right";
     if (down) this.ticks(view.y, view.h, plot.h, 56, (at, text) => context.fillText(text, MARGIN.left - 7, MARGIN.top + Math.min(Math.max(at, 6), plot.h - 6)));
@@ -317,12 +320,10 @@ class Canvas {
   ticks(start, size, pixels, apart, put) {
     const rough = (size * apart) / pixels, power = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(rough, 1))));
     const first = Math.ceil(start / power) * power;
-    let drawn = false;
     for (let i = first; i < start + size; i += power) {
       const middle = pixels / size >= 7 ? 0.5 : 0, at = ((i + middle - start) / size) * pixels;
       if (at > pixels - 8) break;
-      put(at, number(i), !drawn && at < 40, at > pixels - 24);
-      drawn = true;
+      put(at, number(i), at > pixels - 24);
     }
   }
 

@@ -103,7 +103,7 @@ function picture(mask, leading, [q0, q1, k0, k1], rows, columns, shares, limit =
   const counter = new Counter(k1 - k0 > columns ? BOXES_PER_LINE : Infinity, 2);
   let lines = 0, each = 1;
   for (let y = 0; y < rows; y += each) {
-    if (!every && lines % 8 === 7) each = Math.max(1, Math.ceil(((clock() - start) / lines) * ((rows - y) / Math.max(limit - clock() + start, 0.5))));
+    if (!every && lines % 4 === 3) each = Math.max(1, Math.ceil(((clock() - start) / lines) * ((rows - y) / Math.max(limit - clock() + start, 0.5))));
     const query = q0 + Math.min(Math.floor(((y + each / 2) * height) / rows), height - 1), line = y * columns;
     lineOf(mask, mask.axes.length < 2 ? [] : [...leading, query], edge, counter, shares, line);
     lines++;
