@@ -141,7 +141,8 @@ def _form(cls: Any, mask: Any, fixed: set[tuple[str, str]], must_hold: bool) -> 
             make = _make(cls, kinds, mask, must_hold)
             break
         except Untraceable as problem:
-            kept = {name for name in problem.fields if kinds[name].name != "constant"}
+            free = {name for name in names if kinds[name].name != "constant"}
+            kept = free & problem.fields or free
             if not kept:
                 raise
             if not isinstance(problem, Beyond):

@@ -239,7 +239,13 @@ function leafOf(name, given) {
     return one.fields.every((field) => fitsKind(field, values[field.name]));
   });
   if (form >= 0) return { op: "mask", name, form, values: complete(item.forms[form]) };
-  throw new Refused(`${name} is in the explorer only for ${item.forms.map((one) => one.label || "other parameters").join("; ")}`);
+  throw new Refused(`${name} is in the explorer only for ${item.forms.map((one) => one.label || fixedOf(one)).join("; ")}`);
+}
+
+/** The parameters of a form that stay as they are. */
+function fixedOf(form) {
+  const fixed = form.fields.filter((field) => field.kind === "constant" && field.value !== null);
+  return fixed.map((field) => `${field.name}=${print(field.value)}`).join(", ") || "parameters of other kinds";
 }
 
 /** Arrays whose dtype a list would lose are saved beside it. */
