@@ -14,6 +14,7 @@ from cattrs import Converter
 from cattrs.errors import BaseValidationError
 from cattrs.v import transform_error
 from maskkit.errors import ConfigError, config_error, did_you_mean, problems_of
+from maskkit.registry.contract import is_shape
 from maskkit.registry.item import Item, Settings
 from maskkit.validators import is_integer, is_number, message, shown
 
@@ -51,10 +52,18 @@ def build(cls: type[Item], params: Mapping[str, Any]) -> Item:
         problems += _broken_rules(cls, fields, values, params)
     else:
         try:
-            return cls(**values)
+            return _sound(cls(**values))
         except ConfigError as error:
             problems = problems_of(error)
     raise config_error(problems, f"{cls.name} {cls.kind}")
+
+
+def _sound(made: Item) -> Item:
+    """What was made, whose shape is known now: another fails deep inside, and does not say whose it is."""
+    shape = getattr(made, "shape", None)
+    if shape is not None and not is_shape(shape):
+        raise ConfigError(f"{made.name} {made.kind}: its shape must be a tuple of positive integers, got {shape!r}")
+    return made
 
 
 def _broken_rules(

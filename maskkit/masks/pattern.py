@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from maskkit import limits
 from maskkit.arrays.libraries import host, is_array
-from maskkit.errors import ConfigError
 from maskkit.masks import predicate, solved
 from maskkit.masks.spans import Spans
-from maskkit.registry.contract import is_shape
 from maskkit.registry.item import Item
 
 
@@ -41,8 +39,6 @@ class Pattern(Item):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        if not self.form and not is_shape(self.shape):
-            raise ConfigError(f"{self.name} mask: its shape must be a tuple of positive integers, got {self.shape!r}")
         _ = self.parts and self.depth  # refused here, if it is too much
 
     @property

@@ -138,9 +138,7 @@ class Document(AttentionMask):
 
 def _numbered(lengths):
     """The number of its document for each token."""
-    lengths = host(lengths).astype(np.int64)
-    limits.check_rows(int(lengths.sum(dtype=object)), "the numbering of documents")
-    return np.repeat(np.arange(len(lengths)), lengths)
+    return np.repeat(np.arange(len(lengths)), host(lengths).astype(np.int64))
 
 
 def _extents_of(ids, key_ids):

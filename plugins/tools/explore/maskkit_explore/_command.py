@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from maskkit import ConfigError
+from maskkit.outputs import written
 
 log = logging.getLogger("maskkit.explore")
 app = typer.Typer()
@@ -41,7 +41,8 @@ def explore(
     size = len(text.encode())
     if size > MOST_BYTES:
         log.warning("the page has %s bytes, and should have at most %s", f"{size:,}", f"{MOST_BYTES:,}")
-    write(text, output)
+    with written(output) as file:
+        file.write(text.encode())
     typer.echo(f"wrote {output}", err=True)
 
 
@@ -57,13 +58,3 @@ def _shown(expression: str, seq_len: int | None) -> Any:
         if "seq_len required" not in str(problem):
             raise
         return maskkit.parse(expression, seq_len=_TOKENS)
-
-
-def write(text: str, output: Path) -> None:
-    """The text in a file, moved into place when it is whole."""
-    beside = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 import maskkit
-from maskkit_explore._command import write
 from maskkit_explore._page import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -24,7 +23,7 @@ def browser():
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "masks.html"
-    write(page(), path)
+    path.write_text(page(), encoding="utf-8")
     return path.as_uri()
 
 
@@ -146,7 +145,7 @@ def test_a_link_restores_what_was_there(opened):
 
 def test_a_page_begins_with_the_mask_that_was_given(browser, tmp_path):
     mask = maskkit.parse("prefix_tree(lengths=[3, 2, 2], parents=[-1, 0, 0])")
-    write(page(mask), tmp_path / "own.html")
+    (tmp_path / "own.html").write_text(page(mask), encoding="utf-8")
     tab = browser.new_page()
     tab.goto((tmp_path / "own.html").as_uri())
     assert tab.locator("#expression").input_value() == "prefix_tree(lengths=[3, 2, 2], parents=[-1, 0, 0])"
