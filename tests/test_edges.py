@@ -1,4 +1,4 @@
-"""3,000 broken inputs, each of which works or is refused by a MaskkitError, soon and in little memory.
+"""3,200 broken inputs, each of which works or is refused by a MaskkitError, soon and in little memory.
 
 Every run tries the same inputs; one that fails is printed.
 """
@@ -20,6 +20,7 @@ import pytest
 import torch
 import yaml
 from drawn_masks import make, mask_classes
+from foreign import GOOD, Site
 import maskkit
 from maskkit import Mask, MaskkitError, limits
 
@@ -322,6 +323,69 @@ def test_100_predicates_of_plain_integers(little_memory):
         with bounded(mask):
             for one in (mask, ~mask, mask & ~mask, mask ^ mask[tuple(slice(None) for _ in mask.shape)]):
                 used(one)
+
+
+# -- metadata ---------------------------------------------------------------------------------------------------------
+
+
+def broken_bytes(random, content):
+    """With some bytes gone, changed, doubled or put in."""
+    data = bytearray(content)
+    for _ in range(1 + random.randrange(4)):
+        at, what = random.randrange(len(data) + 1), random.randrange(4)
+        if what == 0:
+            del data[at : at + 1 + random.randrange(12)]
+        elif what == 1:
+            data[at : at + 1] = bytes([random.randrange(256)])
+        elif what == 2:
+            data[at:at] = data[: random.randrange(len(data) + 1)]
+        else:
+            data[at:at] = random.choice(
+                [b"\0", b"\n", b"\xff\xfe", b"[", b"]", b"=", b":", b"\x1b[31m", b"[/bold]", b"\r"]
+            )
+    return bytes(data)
+
+
+def test_200_broken_distributions_take_no_other_down(tmp_path):
+    """All are installed beside each other; a sound one of a stranger, and ours, go on working."""
+    random, site = Random("metadata"), Site(tmp_path)
+    for i in range(200):
+        name = f"acme{i}"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\nSummary: a [b]mask[/b] é\n".encode()
+        points = f"[console_scripts]\nx = y:z\n\n[maskkit]\nmask.stripes{i} = {name}\n".encode()
+        source = GOOD.replace('"stripes"', f'"stripes{i}"')
+        which = random.randrange(3)
+        site.add_raw(
+            f"{name}-1.dist-info",
+            broken_bytes(random, metadata) if which != 1 else metadata,
+            broken_bytes(random, points) if which != 0 else points,
+            source,
+        )
+    site.add("sound", "sound", GOOD, "mask.stripes")
+    found = site.run(
+        """
+        import json, sys, maskkit
+        from maskkit.registry.catalog import entries
+        works, told = [], []
+        for name in ["stripes", "causal", *(f"stripes{i}" for i in range(200))]:
+            try:
+                works.append(str(maskkit.create(name, kind="mask", seq_len=4)))
+            except maskkit.MaskkitError as error:
+                told.append(str(error))
+        texts = [text for entry in entries() for text in entry[:5]] + told
+        print(json.dumps({"works": works, "odd": [t for t in texts if not t.isprintable()], "told": len(told)}))
+        from maskkit.cli import main
+        main(["list", "--kind", "mask"])
+        """
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert "Traceback" not in found.stderr
+    report = json.loads(found.stdout.splitlines()[0])
+    assert report["works"][:2] == ["Stripes(seq_len=4)", "Causal(seq_len=4)"]
+    assert report["odd"] == []
+    assert report["told"] > 50
+    assert len(report["works"]) > 20
+    assert "sound" in found.stdout
 
 
 # -- memory over time -------------------------------------------------------------------------------------------------
