@@ -1,6 +1,7 @@
 """Pictures of masks too large to look at every row."""
 
 import itertools
+import time
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -26,13 +27,21 @@ def test_a_mask_of_any_length_is_drawn_and_says_that_rows_are_sampled(expression
 def test_sampled_pictures_are_near_the_exact_ones(monkeypatch):
     masks = [maskkit.parse(e, seq_len=2000) for e in ("causal & banded(band_width=801)", "causal & random(seed=1)")]
     exact = [drawing.shares(mask, 20, 20)[0] for mask in masks]
-    for name, most in (("_MOST_ROWS", 500), ("_MOST_POSITIONS", 10**5), ("_SAMPLE", 10**5)):
+    for name, most in (("_MOST_ROWS", 500), ("_SAMPLED_ROWS", 500), ("_MOST_POSITIONS", 10**5), ("_SAMPLE", 10**5)):
         monkeypatch.setattr(drawing, name, most)
-    for mask, whole, step in zip(masks, exact, [(4, 1), (6, 6)], strict=True):
+    for mask, whole, step in zip(masks, exact, [(4, 1), (7, 7)], strict=True):
         sampled = drawing.shares(mask, 20, 20)[0]
         assert sampled.step == step
         assert sampled.values.shape == (20, 20)
         assert np.abs(sampled.values - whole.values).max() < 0.1
+
+
+@pytest.mark.parametrize("part", [np.s_[-8:, :], np.s_[:, -8:]])
+def test_a_narrow_part_of_a_long_mask_is_drawn_at_once(part):
+    """Of few rows more keys are looked at, and of few keys more rows; `strided` has no few intervals."""
+    start = time.process_time()
+    maskkit.create("strided", seq_len=10**12, stride=64)[part].text()
+    assert time.process_time() - start < 5  # some tenths of a second, and days without
 
 
 def test_a_picture_is_exact_where_it_does_not_say_otherwise():

@@ -54,8 +54,8 @@ class Shares:
 
 
 _MOST_ROWS, _MOST_POSITIONS = 2**22, 2**32
-"""So many rows with spans, or positions without, are all looked at; of more a sample of the second size."""
-_SAMPLE = 2**26
+"""So many rows with spans, or positions without, are all looked at; of more a sample."""
+_SAMPLE, _SAMPLED_ROWS, _BOOLEAN_ROWS = 2**25, 2**19, 2**17
 
 
 def _steps(mask: Pattern, height: int, width: int) -> tuple[int, int]:
@@ -65,11 +65,13 @@ def _steps(mask: Pattern, height: int, width: int) -> tuple[int, int]:
         return 1, 1
     some = np.linspace(0, height - 1, min(height, limits.few_intervals // limits.intervals + 1)).astype(np.int64)
     if spans_of(mask, planes(mask)[0], some) is not None:
-        return max(1, height * many // _MOST_ROWS), 1
+        return (max(1, height * many // _SAMPLED_ROWS), 1) if height * many > _MOST_ROWS else (1, 1)
     if height * width * many <= _MOST_POSITIONS:
         return 1, 1
-    step = math.isqrt(height * width * many // _SAMPLE)
-    return min(step, height), min(step, width)
+    most = max(1, _SAMPLE // many)
+    side = math.isqrt(most)  # where there are fewer of one, more of the other
+    rows, keys = min(_BOOLEAN_ROWS, max(side, most // min(width, side))), max(side, most // min(height, side))
+    return -(-height // rows), -(-width // keys)
 
 
 def shares(mask: Any, rows: int, columns: int) -> list[Shares]:
