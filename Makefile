@@ -1,4 +1,4 @@
-# make demo: see a mask. make test: everything, then pytest. Both need Python 3.11 or newer, make and a network.
+# make demo: all masks, and a picture. make test: everything, then pytest. Both need Python 3.11 or newer, make and a network.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint requirements/constraints.txt
@@ -17,7 +17,7 @@ QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_pass
 .PHONY: demo test test-slow test-gpu test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
 
 demo: $(VENV)/demo.stamp
-	$(VENV)/bin/maskkit render causal --seq-len 64
+	$(VENV)/bin/maskkit render "causal & (sliding_window(window_size=6) | ~banded(band_width=21))" --seq-len 32
 
 test: $(VENV)/test.stamp
 	$(ONE_THREAD) $(VENV)/bin/python -m pytest $(WORKERS)
@@ -63,8 +63,8 @@ $(VENV)/python.stamp:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/demo.stamp: $(VENV)/python.stamp pyproject.toml plugins/masks/causal/pyproject.toml requirements/constraints.txt
-	$(INSTALL) -e . -e plugins/masks/causal
+$(VENV)/demo.stamp: $(VENV)/python.stamp pyproject.toml requirements/masks.txt requirements/constraints.txt
+	$(INSTALL) -e . -r requirements/masks.txt
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml $(wildcard plugins/*/*/pyproject.toml) $(wildcard requirements/*)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 from maskkit.cli import doctor, inventory, pictures, plans, streams
+from maskkit.errors import UnknownName
 
 app = typer.Typer(
     name="maskkit",
@@ -88,11 +89,14 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
 
 def _command(argv: list[str]) -> Any:
     """The app with the commands of plugins, which are loaded where none of our own is asked for."""
-    from maskkit.registry.catalog import COMMAND, offering
+    from maskkit.registry.catalog import COMMAND, how_to_install, offering
 
     own = {command.name for command in app.registered_commands}
     asked = next((arg for arg in argv if not arg.startswith("-")), None)
-    if asked not in own and offering(COMMAND):
+    offered = {entry.name for entry in offering(COMMAND)}
+    if asked not in own and asked not in offered and (hint := how_to_install([f"{COMMAND}.{asked}"])):
+        raise UnknownName(hint)
+    if asked not in own and offered:
         from maskkit.registry.loader import registry
 
         for more in registry.commands():

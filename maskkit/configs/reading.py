@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -122,6 +121,8 @@ class _Reader:
         self.shared = shared
         self.takers: set[str] = set()
         self.problems: list[tuple[str, ConfigError]] = []
+        self.length_hidden = False
+        """Whether a mask may miss its length only because another, whose length it would take, is wrong."""
 
     def read(self, mapping: Mapping[str, Any], kind: str | None) -> Any:
         found = self._node(mapping, kind, "")
@@ -129,6 +130,8 @@ class _Reader:
             self.problems.append(("", ConfigError(f"no mask in it takes the parameter {name!r}")))
         if not self.problems:
             return found
+        if self.length_hidden:
+            self.problems = [(path, rest) for path, error in self.problems if (rest := _but_length(error))]
         if len(self.problems) == 1:
             path, error = self.problems[0]
             raise type(error)(f"{path}: {error}") if path else error
@@ -188,9 +191,11 @@ class _Reader:
             return node
         found: list[int] = []
         for leaf in below:
-            with suppress(ConfigError):
+            try:
                 mask = None if self._lacks_length(leaf) else _Reader(self.shared)._item(leaf, "mask", "in it")
                 found += mask.shape[-2:] if isinstance(mask, AttentionMask) else ()
+            except ConfigError:
+                self.length_hidden = True
         alike = found[::2] == found[1::2] and (1 not in found or {*found} == {1})
         if not found or not alike:
             return node
@@ -214,6 +219,13 @@ class _Reader:
         if found is not None and not isinstance(found, Mask):
             raise ConfigError(f"{found.name} gives several masks; name the one that is meant")
         return found
+
+
+def _but_length(error: ConfigError) -> ConfigError | None:
+    """The error without the problem that a length is missing; None if there is no other."""
+    problems = problems_of(error)
+    rest = [text for text in problems if not text.startswith("seq_len required for ")]
+    return error if rest == problems else config_error(rest, "the config") if rest else None
 
 
 def _made(key: str, make: Callable[..., Any], inside: Any, beside: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from maskkit.errors import plain
 from maskkit.registry.item import KINDS
+from maskkit.registry.published import PUBLISHED
 
 GROUP = "maskkit"
 KIND = "kind"
@@ -179,3 +180,22 @@ def conflict_text(rivals: Sequence[Entry]) -> str:
     """Who offers the same name, and the way out."""
     providers = " and ".join(f"{entry.provider} {entry.version}" for entry in rivals)
     return f"{rivals[0].full_name} is offered by {providers}; uninstall one, or MASKKIT_BLOCK={rivals[-1].provider}"
+
+
+def published(prefixes: Iterable[str]) -> list[str]:
+    """The short names of all that our distributions offer under these prefixes, installed or not."""
+    return [name for prefix in prefixes if prefix in PUBLISHED for name in PUBLISHED[prefix][2].split()]
+
+
+def how_to_install(full_names: Iterable[str]) -> str:
+    """`"'bigbird' is not installed: pip install ..."`, of names that our distributions offer; empty for others."""
+    known = [
+        (name, *PUBLISHED[prefix])
+        for prefix, _, name in (full.partition(".") for full in full_names)
+        if prefix in PUBLISHED
+    ]
+    found = [(name, start, extra) for name, start, extra, offered in known if name in offered.split()]
+    if not found:
+        return ""
+    ways = [start + name.replace("_", "-") for name, start, _ in found] + [f"'maskkit[{extra}]'" for *_, extra in found]
+    return f"{found[0][0]!r} is not installed: pip install {', or '.join(ways)}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from maskkit.arrays.backends import BUILT_IN, Backend, built_in
 from maskkit.errors import ConfigError, did_you_mean
+from maskkit.registry.catalog import BACKEND, how_to_install
 from maskkit.registry.loader import registry
 
 
@@ -37,6 +38,8 @@ def extension(name: Any, what: str, method: str, known: Mapping[str, Any] | tupl
     found = [one for one in offered if one.name == name]
     if not found:
         names = [*known, *sorted({one.name for one in offered})]
+        if what == "form" and (hint := how_to_install([f"{BACKEND}.{name}"])):
+            raise ConfigError(hint)
         raise ConfigError(f"unknown {what} {name!r}; choose from {', '.join(names)}{did_you_mean(str(name), names)}")
     if len(found) > 1:
         modules = " and ".join(sorted(type(one).__module__ for one in found))

@@ -24,7 +24,9 @@ from maskkit.registry.catalog import (
     broken_text,
     conflict_text,
     entries,
+    how_to_install,
     kind_names,
+    published,
     quick_status,
 )
 from maskkit.registry.contract import contract_problem
@@ -123,7 +125,9 @@ class Registry:
         elsewhere = [c for c in candidates if self._has(c)]
         if elsewhere:
             return UnknownName(f"{what}; there is {' and '.join(elsewhere)}")
-        hint = did_you_mean(name, known if "." in name else short)
+        if hint := how_to_install(c for c in candidates if kind in (None, c.partition(".")[0])):
+            return UnknownName(hint)
+        hint = did_you_mean(name, known if "." in name else {*short, *published([kind] if kind else self.kinds)})
         count = f"{len(known)} installed" if known else "none installed"
         return UnknownName(f"{what}{hint} ({count}: maskkit list{f' --kind {kind}' if kind else ''})")
 

@@ -132,6 +132,24 @@ def test_a_length_that_the_others_do_not_say_is_asked_for(expression, words):
         maskkit.parse(expression)
 
 
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("causal & banded(seq_len=8, band_width=-1)", r"^and\[1\]: band_width must be"),
+        ("causal & bandid(seq_len=8, band_width=3)", r"^and\[1\]: Unknown mask type 'bandid'"),
+        (
+            "sliding_window & bandid(seq_len=8)",
+            r"problems: and\[0\]: window_size required .*; and\[1\]: Unknown mask type",
+        ),
+    ],
+)
+def test_a_length_is_not_asked_for_that_a_wrong_mask_may_say(expression, problem):
+    """It would be a false first problem."""
+    with pytest.raises(maskkit.ConfigError, match=problem) as caught:
+        maskkit.parse(expression)
+    assert "seq_len required" not in str(caught.value)
+
+
 def test_what_is_not_combined_keeps_lengths_of_its_own():
     """Documents of a direct sum have nothing to do with each other's."""
     causal = {"and": ["causal", {"type": "document", "lengths": [2, 1]}]}

@@ -1,0 +1,1 @@
+"""All attention layers of maskkit, on Keras."""

@@ -1,0 +1,1 @@
+"""All forms of other libraries that maskkit's masks take."""

@@ -1,0 +1,1 @@
+"""All JEPA and masked-image strategies of maskkit, on Torch."""

@@ -1,0 +1,1 @@
+"""All kernels of maskkit, for attention at the cost of what a mask allows."""

@@ -1,0 +1,1 @@
+"""All masks of maskkit."""

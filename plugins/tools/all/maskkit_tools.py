@@ -1,0 +1,1 @@
+"""All commands that join maskkit's command line."""
