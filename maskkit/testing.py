@@ -39,11 +39,13 @@ from maskkit.errors import ConfigError
 from maskkit.kernels.conformance import check_attention
 from maskkit.masks.axes import is_attention
 from maskkit.masks.dense import on_grid
+from maskkit.masks.exports.conformance import Meaning, check_export
 from maskkit.masks.mask import AttentionMask, Mask, MaskGroup
 from maskkit.masks.predicate import trace
 from maskkit.masks.rows import planes, reach_of, row_count, spans_of
 from maskkit.registry.contract import contract_problem
 from maskkit.registry.extensions import backend as find_backend
+from maskkit.registry.hookspecs import Exporter
 from maskkit.registry.item import KINDS, Item, Kernel
 from maskkit.registry.loader import registry
 from maskkit.validators import is_integer
@@ -117,6 +119,22 @@ def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16,
     check_parameters(cls)
     check_light_import(cls.__module__)
     return [] if there else [left_out(f"what it computes: {library} is not installed")]
+
+
+def check_exporter(exporter: Exporter, meaning: Meaning) -> None:
+    """Hold an exporter to its contract: a form that holds the whole mask, or a ConfigError that says why not.
+
+    Args:
+        exporter: as its plugin offers it from `maskkit_backends`.
+        meaning: `meaning(value, mask)` says by a way of your own what a form allows: booleans of `mask.shape`.
+    """
+    cls, name = type(exporter), getattr(exporter, "name", None)
+    assert isinstance(name, str), f"{cls.__name__} needs a class attribute name, an identifier, got {name!r}"
+    assert name.isidentifier(), f"{cls.__name__} needs a class attribute name, an identifier, got {name!r}"
+    assert cls.__doc__, f"{cls.__name__} needs a docstring that says what the form is"
+    assert getattr(cls.export, "__doc__", ""), f"{cls.__name__}.export needs a docstring that says what it gives"
+    check_export(exporter, meaning)
+    check_light_import(cls.__module__)
 
 
 def _run(subject: Any, check: Callable[..., Any], *args: Any) -> Any:

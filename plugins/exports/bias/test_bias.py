@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 import maskkit
+from maskkit.testing import check_exporter
+from maskkit_bias import Bias
 
 MASK = maskkit.parse("causal & ~banded(band_width=3)", seq_len=7)
+
+
+def test_contract():
+    check_exporter(Bias(), meaning=lambda form, mask: np.asarray(form) == 0)
 
 
 @pytest.mark.parametrize("finite", [False, True])

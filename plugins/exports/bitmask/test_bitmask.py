@@ -3,6 +3,12 @@
 import numpy as np
 import pytest
 import maskkit
+from maskkit.testing import check_exporter
+from maskkit_bitmask import Bitmask
+
+
+def test_contract():
+    check_exporter(Bitmask(), meaning=lambda form, mask: Bitmask().read(form, mask.shape[-1], mask.axes).allowed())
 
 
 @pytest.mark.parametrize("order", ["little", "big"])

@@ -3,6 +3,12 @@
 import numpy as np
 import pytest
 import maskkit
+from maskkit.testing import check_exporter
+from maskkit_flashmask import Flashmask
+
+
+def test_contract():
+    check_exporter(Flashmask(), meaning=lambda form, mask: Flashmask().read(form, mask.shape[-2]).allowed())
 
 
 def meaning(table, causal, rows):

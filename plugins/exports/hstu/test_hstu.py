@@ -3,6 +3,12 @@
 import numpy as np
 import pytest
 import maskkit
+from maskkit.testing import check_exporter
+from maskkit_hstu import Hstu
+
+
+def test_contract():
+    check_exporter(Hstu(), meaning=lambda form, mask: Hstu().read(form, mask.shape[-1]).allowed())
 
 
 def meaning(functions, keys):

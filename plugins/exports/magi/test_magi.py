@@ -3,6 +3,12 @@
 import numpy as np
 import pytest
 import maskkit
+from maskkit.testing import check_exporter
+from maskkit_magi import Magi
+
+
+def test_contract():
+    check_exporter(Magi(), meaning=lambda form, mask: Magi().read(form, *mask.shape[-2:]).allowed())
 
 
 def times(form, queries, keys):

@@ -5,6 +5,12 @@ from itertools import groupby
 import numpy as np
 import pytest
 import maskkit
+from maskkit.testing import check_exporter
+from maskkit_runs import Runs
+
+
+def test_contract():
+    check_exporter(Runs(), meaning=lambda form, mask: Runs().read(form, axes=mask.axes).allowed())
 
 
 @pytest.mark.parametrize("order", ["row", "column"])
