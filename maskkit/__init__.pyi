@@ -14,6 +14,7 @@ from .api import names as names
 from .api import parse as parse
 from .api import register as register
 from .api import to_dict as to_dict
+from .registry.catalog import provider_of as provider_of
 from .configs.files import read_section as read_section
 from .configs.template import Template as Template
 

@@ -54,3 +54,24 @@ def test_console_snippets_show_what_they_say(page, capsys, tmp_path, monkeypatch
                 run(shlex.split(command)[1:])
                 done = capsys.readouterr()
                 assert (done.out + done.err).rstrip() == expected.rstrip(), command
+
+
+AUTHORS = {
+    "write-a-mask": "mask",
+    "write-a-layer": "attention",
+    "write-a-strategy": "strategy",
+    "write-a-kernel": "kernel",
+    "write-an-exporter": "exporter",
+}
+
+
+@pytest.mark.parametrize("page", AUTHORS)
+def test_what_a_page_for_authors_quotes_is_in_its_example(page):
+    """Whose own tests pass: see test_third_party.py."""
+    text = ROOT / f"docs/{page}.md"
+    example = ROOT / f"examples/third_party_{AUTHORS[page]}"
+    sources = [path.read_text() for path in example.rglob("*.py")]
+    assert f"(../examples/{example.name})" in text.read_text()
+    assert blocks(text, "py")
+    for quoted in blocks(text, "py"):
+        assert any(quoted in source for source in sources), quoted

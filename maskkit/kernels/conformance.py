@@ -13,7 +13,7 @@ from maskkit.errors import NoKernel
 from maskkit.kernels.attend import attend
 from maskkit.masks.given import from_array
 from maskkit.masks.mask import Mask
-from maskkit.registry.item import Kernel
+from maskkit.registry.item import Item, Kernel, as_constants
 from maskkit.validators import shown
 
 Array = npt.NDArray[Any]
@@ -230,6 +230,7 @@ def _on_torch(device: str, dtype: str, arrays: list[Array], call: Any, compiled:
     q, k, v, grad = (torch.tensor(array, **like) for array in arrays)
     options, eager = call.keywords, call
     if compiled:
+        as_constants(Item.subclasses())  # a partial's arguments are read before `attend` can tell Torch of them
         torch._dynamo.reset()
         call = torch.compile(call, backend="aot_eager", fullgraph=True)
     out = call(q, k, v)

@@ -187,15 +187,26 @@ def published(prefixes: Iterable[str]) -> list[str]:
     return [name for prefix in prefixes if prefix in PUBLISHED for name in PUBLISHED[prefix][2].split()]
 
 
+def _ours(full_name: str) -> tuple[str, str]:
+    """The distribution of ours that offers a name, and the extra that brings it; empty where none does."""
+    prefix, _, name = full_name.partition(".")
+    start, extra, offered = PUBLISHED.get(prefix, ("", "", ""))
+    return (start + name.replace("_", "-"), extra) if name in offered.split() else ("", "")
+
+
 def how_to_install(full_names: Iterable[str]) -> str:
     """`"'bigbird' is not installed: pip install ..."`, of names that our distributions offer; empty for others."""
-    known = [
-        (name, *PUBLISHED[prefix])
-        for prefix, _, name in (full.partition(".") for full in full_names)
-        if prefix in PUBLISHED
-    ]
-    found = [(name, start, extra) for name, start, extra, offered in known if name in offered.split()]
+    found = [(name, *ours) for name in full_names if (ours := _ours(name))[0]]
     if not found:
         return ""
-    ways = [start + name.replace("_", "-") for name, start, _ in found] + [f"'maskkit[{extra}]'" for *_, extra in found]
-    return f"{found[0][0]!r} is not installed: pip install {', or '.join(ways)}"
+    ways = [distribution for _, distribution, _ in found] + [f"'maskkit[{extra}]'" for *_, extra in found]
+    return f"{found[0][0].partition('.')[2]!r} is not installed: pip install {', or '.join(ways)}"
+
+
+def provider_of(full_name: str) -> str:
+    """The distribution that offers `"mask.causal"`, installed or one of ours that is not; empty if there is none.
+
+    Forms of other libraries are `"backend.<name>"`, commands `"command.<name>"`.
+    """
+    installed = (entry.provider for entry in entries() if entry.full_name == full_name)
+    return next(installed, "") or _ours(full_name)[0]

@@ -20,7 +20,7 @@ PUBLISHED = {
         "maskkit-",
         "tools",
         """
-        audit
+        audit explore new
         """,
     ),
     "kernel": (
