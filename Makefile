@@ -14,7 +14,7 @@ LAYERS = tests/functional/test_attention.py plugins/attention
 QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1
 
-.PHONY: demo test test-slow test-gpu test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements clean
+.PHONY: demo test test-slow test-gpu test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements release-check clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/maskkit render "causal & (sliding_window(window_size=6) | ~banded(band_width=21))" --seq-len 32
@@ -50,6 +50,10 @@ docs-gallery: $(VENV)/test.stamp
 
 requirements: $(VENV)/python.stamp
 	$(VENV)/bin/python requirements/write.py
+
+# Every distribution built, checked, installed from its files where nothing else is, and tried.
+release-check: $(VENV)/test.stamp
+	$(VENV)/bin/python requirements/release.py
 
 $(VENV)-tensorflow/stamp: pyproject.toml $(wildcard plugins/*/*/pyproject.toml) $(wildcard requirements/*)
 	$(PYTHON) -m venv $(VENV)-tensorflow

@@ -64,9 +64,7 @@ def check_plugin(cls: type[Item], backends: Iterable[str] | None = None) -> list
 
     Gives what was not tried, and why: without `backends`, those that are not installed.
     """
-    problem = contract_problem(cls, KINDS["mask"])
-    assert not problem, problem
-    assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
+    check_class(cls, "mask")
     for sample in cls.samples:
         config = _run(f"{cls.__name__} with the sample {dict(sample)}", build, cls, sample)
         built = config.build()
@@ -108,8 +106,7 @@ def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16,
         every: of the 65,536 masks of 4 x 4, one in so many is tried with the first sample; 1 tries them all.
         device: where Torch's arrays are, such as "cuda"; there fewer other masks are tried, for kernels that compile.
     """
-    problem = contract_problem(cls, KINDS["kernel"])
-    assert not problem, problem
+    check_class(cls, "kernel")
     library = library or cls.library
     there = library == "numpy" or find_spec(library)
     for i, sample in enumerate(cls.samples):
@@ -119,6 +116,19 @@ def check_kernel(cls: type[Kernel], library: str | None = None, every: int = 16,
     check_parameters(cls)
     check_light_import(cls.__module__)
     return [] if there else [left_out(f"what it computes: {library} is not installed")]
+
+
+def check_class(cls: type[Item], kind: str) -> None:
+    """A frozen attrs class of this kind, with a name and samples, whose fields hide nothing of its base's."""
+    problem = contract_problem(cls, KINDS[kind])
+    assert not problem, problem
+    assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
+    ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] == "maskkit"]
+    for name in attrs.fields_dict(cls):
+        base = next((base for base in ours if name in vars(base)), None)
+        assert base is None or name in attrs.fields_dict(base), (
+            f"{cls.__name__}: the field {name!r} hides {base.__name__}.{name} of maskkit; call it otherwise"
+        )
 
 
 def check_exporter(exporter: Exporter, meaning: Meaning) -> None:

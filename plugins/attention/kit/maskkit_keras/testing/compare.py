@@ -28,10 +28,13 @@ def rows_of(outputs: list[Array], rows: Array | None, inputs: list[Array]) -> li
     return [y[rows.reshape(place)] if y.shape[: len(place)] == place else y for y in outputs]
 
 
-def check_finite(found: Differentiated, probe: Probe, where: str) -> None:
-    for what, part in zip(("an output", "the gradient of a weight", "the gradient of an input"), found, strict=True):
-        for array in part:
-            assert array is None or np.isfinite(array).all(), f"{probe.name}: {what} is not finite {where}"
+def check_finite(found: Differentiated, probe: Probe, where: str, layer: Any = None) -> None:
+    """Of `layer`, whose weights are named; without gradients there need be none."""
+    weights = [] if layer is None else [f"the gradient of {w.path.rpartition('/')[2]}" for w in layer.trainable_weights]
+    named = ["an output"] * len(found.outputs), weights, ["the gradient of an input"] * len(found.of_inputs)
+    for names, arrays in zip(named, found, strict=True):
+        for name, array in zip(names, arrays, strict=True):
+            assert array is None or np.isfinite(array).all(), f"{probe.name}: {name} is not finite {where}"
 
 
 def check_close(actual: list[Array], expected: list[Array], probe: Probe, otherwise: str, atol: float = 2e-5) -> None:

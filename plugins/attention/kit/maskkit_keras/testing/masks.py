@@ -24,10 +24,23 @@ def blocked_keys_are_unseen(probe: Probe) -> None:
     keep = probe.some_keys(inputs)
     changed = with_noise(inputs, ~keep)
     before, after = (probe.call(layer, x, **probe.key_mask(keep, x)) for x in (inputs, changed))
-    rows = None if probe.cross else keep
-    check_close(rows_of(after, rows, inputs), rows_of(before, rows, inputs), probe, "blocked keys are seen")
+    rows, others = (None, None) if probe.cross else (keep, ~keep)
+    swapped = probe.call(layer, with_noise(inputs, keep), **probe.key_mask(keep, inputs))
+    turned = _equal_rows(swapped, before, others, inputs) and not _equal_rows(after, before, others, inputs)
+    fault = "the mask is read the wrong way round: blocked keys are seen, and allowed ones are not"
+    check_close(
+        rows_of(after, rows, inputs),
+        rows_of(before, rows, inputs),
+        probe,
+        fault if turned else "blocked keys are seen",
+    )
     seen = probe.call(layer, changed)
     assert not np.allclose(seen[0], probe.call(layer, inputs)[0], atol=1e-3), f"{probe.name}: it sees nothing at all"
+
+
+def _equal_rows(one: list[Array], other: list[Array], rows: Array | None, inputs: list[Array]) -> bool:
+    parts = zip(rows_of(one, rows, inputs), rows_of(other, rows, inputs), strict=True)
+    return all(np.allclose(a, b, atol=1e-5) for a, b in parts)
 
 
 def carried_masks_are_obeyed(probe: Probe) -> None:
@@ -129,7 +142,7 @@ def nothing_allowed_is_finite(probe: Probe) -> None:
             [np.ones(probe.tokens(inputs), bool), probe.some_keys(inputs)[0], np.zeros(probe.tokens(inputs), bool)]
         )
         found = differentiate(layer, inputs, **probe.key_mask(keep, inputs), **probe.defaults(layer))
-        check_finite(found, probe, f"in {precision}")
+        check_finite(found, probe, f"in {precision}", layer)
         _seen_nothing([y[2:] for y in found.outputs], [x[2:] for x in inputs], probe, precision)
 
 
@@ -146,7 +159,7 @@ def a_blocked_row_is_finite(probe: Probe) -> None:
         options = {"attention_mask": allowed, **probe.defaults(layer)}
         for more in [{}, {"return_attention_scores": True}][: 1 + probe.takes(layer, "return_attention_scores")]:
             found = differentiate(layer, inputs, **options, **more)
-            check_finite(found, probe, f"in {precision}")
+            check_finite(found, probe, f"in {precision}", layer)
             seen = rows_of(found.outputs[:1], rows, inputs)
             _seen_nothing(seen, rows_of(inputs[:1], rows, inputs), probe, precision)
 

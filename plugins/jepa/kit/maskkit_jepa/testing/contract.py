@@ -24,7 +24,7 @@ import numpy as np
 from maskkit import Strategy, build
 from maskkit.arrays import fetched
 from maskkit.errors import ConfigError
-from maskkit.testing import check_light_import, check_parameters, check_round_trip, left_out
+from maskkit.testing import check_class, check_light_import, check_parameters, check_round_trip, left_out
 from maskkit_jepa.batch.batch import MaskBatch, batches
 from maskkit_jepa.grid import paint
 from maskkit_jepa.sampler import Sampler
@@ -37,7 +37,7 @@ def check_strategy(cls: type[Strategy]) -> list[str]:
 
     Gives what was not tried, and why: figures need Matplotlib.
     """
-    assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
+    check_class(cls, "strategy")
     assert "seed" in attrs.fields_dict(cls), f"{cls.__name__} needs a field seed"
     for sample in cls.samples:
         config: Any = build(cls, sample)
@@ -119,6 +119,7 @@ def check_generators(sampler: Sampler) -> None:
     before = state()
     first = _sample(sampler, _IDS)
     assert state() == before, f"{sampler!r} moves a global random generator"
+    assert same(first, _sample(sampler, _IDS)), f"{sampler!r}: asked again, the same samples get other masks"
     np.random.seed(1)
     random.seed(1)
     torch.manual_seed(1)
