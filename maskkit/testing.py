@@ -123,12 +123,10 @@ def check_class(cls: type[Item], kind: str) -> None:
     problem = contract_problem(cls, KINDS[kind])
     assert not problem, problem
     assert cls.samples, f"{cls.__name__} needs samples, for tests and the gallery"
-    ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] == "maskkit"]
+    ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] == "maskkit" and not attrs.has(base)]
     for name in attrs.fields_dict(cls):
-        base = next((base for base in ours if name in vars(base)), None)
-        assert base is None or name in attrs.fields_dict(base), (
-            f"{cls.__name__}: the field {name!r} hides {base.__name__}.{name} of maskkit; call it otherwise"
-        )
+        hidden = [f"{base.__name__}.{name}" for base in ours if name in vars(base)]
+        assert not hidden, f"{cls.__name__}: the field {name!r} hides {hidden[0]} of maskkit; call it otherwise"
 
 
 def check_exporter(exporter: Exporter, meaning: Meaning) -> None:

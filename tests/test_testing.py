@@ -195,6 +195,19 @@ def test_a_backend_that_somebody_named_stays(tmp_path):
     assert without("tensorflow", "jax", code=code, KERAS_HOME=str(tmp_path)) == ["torch torch"]
 
 
+def test_a_field_that_hides_what_masks_have_is_caught():
+    """It would answer where the spans are looked for."""
+
+    @frozen(kw_only=True)
+    class Hiding(Good):
+        """Query q may see keys 0..q."""
+
+        reach: int = field(default=3, validator=positive)
+
+    with pytest.raises(AssertionError, match=r"the field 'reach' hides Pattern.reach of maskkit; call it otherwise"):
+        check_plugin(Hiding, backends=[])
+
+
 def test_a_rule_that_leaves_the_array_library_is_caught():
     with pytest.raises(AssertionError, match="turns Tensor indices into ndarray; write it with operators"):
         check_plugin(make(allows=lambda self, q, k: np.asarray(k) <= np.asarray(q)), backends=["torch"])

@@ -93,11 +93,14 @@ def check_case(
     fits = False
     for return_lse in with_lse:
         options = {**case.options, "return_lse": return_lse, "kernel": kernel, "enable_gqa": True}
-        found = _run(library, device, dtype, arrays, case.mask, options, compiled)
+        what = f"{kernel!r} on {library}, {dtype}: {shown(case.mask)}, {shapes[0]} x {shapes[1]}, {case.options}"
+        try:
+            found = _run(library, device, dtype, arrays, case.mask, options, compiled)
+        except Exception as error:
+            raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
         if found is None:
             continue
         fits = True
-        what = f"{kernel!r} on {library}, {dtype}: {shown(case.mask)}, {shapes[0]} x {shapes[1]}, {case.options}"
         for name, one in found.items():
             _close(one, expected[name], TOLERANCE[dtype], f"{what}: {name}")
         blind = np.broadcast_to(~allowed.any(-1), case.query[:3])
@@ -236,12 +239,16 @@ def _on_torch(device: str, dtype: str, arrays: list[Array], call: Any, compiled:
     out = call(q, k, v)
     out, lse = out if options.get("return_lse") else (out, None)
     assert out.dtype == q.dtype, f"the output is {out.dtype}, the query {q.dtype}"
+    assert out.requires_grad, "the output does not depend on the arrays for autograd; no gradient goes back"
     grads = torch.autograd.grad(out, (q, k, v), grad)
     with torch.no_grad():
         again = eager(q, k, v)
     if not options.get("dropout_p"):
         _close(
-            _host(again[0] if options.get("return_lse") else again), _host(out), TOLERANCE[dtype], "without gradients"
+            _host(again[0] if options.get("return_lse") else again),
+            _host(out),
+            TOLERANCE[dtype],
+            "the output without gradients",
         )
     return _named(out, lse, *grads)
 
@@ -289,5 +296,6 @@ def _close(actual: Array, expected: Array, tolerance: float, what: str) -> None:
     infinite = np.isinf(expected)
     assert np.array_equal(actual[infinite], expected[infinite]), f"{what}: where a row allows nothing it is not -inf"
     apart = np.abs(np.where(infinite, 0, actual) - np.where(infinite, 0, expected))
+    assert not np.isnan(apart).any(), f"{what} is NaN in places"
     most = tolerance * max(1.0, float(np.abs(expected[~infinite]).max(initial=0)))
     assert (apart <= most).all(), f"{what} is {np.max(apart):.2g} away from the definition, more than {most:.2g}"

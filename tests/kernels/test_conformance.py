@@ -23,19 +23,27 @@ class Plain(Kernel):
     def scores(self, q, k, problem):
         return q @ k.mT * problem.factor
 
-    def softmax(self, scores):
-        return scores.softmax(-1).nan_to_num(0)
-
     def attend(self, query, key, value, mask, problem):
-        key, value = (x.repeat_interleave(problem.heads // problem.kv_heads, 1) for x in (key, value))
+        key, value = (self.shared(x, problem.heads // problem.kv_heads) for x in (key, value))
         scores = self.scores(query.double(), key.double(), problem)
         if mask is not None:
-            scores = scores.masked_fill(~mask.allowed("torch", form="heads"), -torch.inf)
+            scores = scores.masked_fill(self.blocked(mask), -torch.inf)
         lse = scores.logsumexp(-1)
-        blind = (lse == -torch.inf)[..., None]
-        weights = torch.where(blind, 0, (scores - torch.where(blind, 0, lse[..., None])).exp())
-        out = self.output(weights, value.double()).to(query.dtype)
-        return (out, lse) if problem.return_lse else out
+        out = self.output(self.weights(scores, lse[..., None]), value.double()).to(query.dtype)
+        return (out, self.lse(lse)) if problem.return_lse else out
+
+    def shared(self, x, group):
+        return x.repeat_interleave(group, 1)
+
+    def blocked(self, mask):
+        return mask.blocked("torch", form="heads")
+
+    def weights(self, scores, lse):
+        blind = lse == -torch.inf
+        return torch.where(blind, 0, (scores - torch.where(blind, 0, lse)).exp())
+
+    def lse(self, lse):
+        return lse
 
     def output(self, weights, value):
         return weights @ value
@@ -52,20 +60,42 @@ def test_a_kernel_that_is_right_passes():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        # masks
+        ({"blocked": lambda self, mask: torch.tensor(False)}, "output is .* away from the definition"),
+        ({"blocked": lambda self, mask: mask.allowed("torch", form="heads")}, "output is .* away"),
+        ({"blocked": lambda self, mask: ~Plain.blocked(self, mask).mT}, "output is .* away|RuntimeError"),
+        ({"blocked": lambda self, mask: Plain.blocked(self, mask)[:1]}, "output is .* away"),
+        ({"blocked": lambda self, mask: Plain.blocked(self, mask)[:, :1]}, "output is .* away"),
+        ({"weights": lambda self, scores, lse: scores.softmax(-1)}, "output without gradients is NaN in places"),
+        ({"weights": lambda self, scores, lse: scores.clamp(min=-1e9).softmax(-1)}, "output is .* away"),
+        # numbers
         ({"scores": lambda self, q, k, problem: q @ k.mT}, "output is .* away from the definition"),
+        (
+            {"scores": lambda self, q, k, problem: q @ k.mT * problem.head_dim**-0.5},
+            r"\{'scale': .*\}: output is .* away from the definition",
+        ),
+        ({"shared": lambda self, x, group: x.repeat(1, group, 1, 1)}, "output is .* away from the definition"),
+        ({"shared": lambda self, x, group: x}, "RuntimeError: The size of tensor"),
+        ({"output": lambda self, weights, value: weights @ value + 1e-3}, "output is .* away"),
+        ({"output": lambda self, weights, value: weights.half().double() @ value}, "away from the definition"),
+        ({"lse": lambda self, lse: lse / 0.6931}, "log-sum-exp is .* away from the definition"),
+        ({"lse": lambda self, lse: lse.clamp(min=-1e9)}, "log-sum-exp: where a row allows nothing it is not -inf"),
+        # gradients
         (
             {"scores": lambda self, q, k, problem: (q + q.detach()) / 2 @ k.mT * problem.factor},
             "gradient of query is .* away",
         ),
-        ({"output": lambda self, weights, value: weights @ value + 1e-3}, "output is .* away"),
-        ({"output": lambda self, weights, value: weights.half().double() @ value}, "away from the definition"),
+        ({"output": lambda self, weights, value: (weights @ value).detach()}, "no gradient goes back"),
+        ({"output": lambda self, weights, value: weights @ value.detach()}, "RuntimeError: .*not.* used in the graph"),
+        # what it says of itself
         ({"fits": lambda self, problem: 0.0}, "dropout of 0.5 drops another share"),
         ({"fits": lambda self, problem: NoFit("never")}, "fits none of"),
+        ({"attend": lambda self, *args: torch.zeros(1)}, "the shape|Error"),
     ],
 )
 def test_a_kernel_that_is_wrong_is_caught(changes, words):
-    with pytest.raises((AssertionError, RuntimeError), match=words):
-        check_attention(variant(**changes), "torch", every=4096)
+    with pytest.raises(AssertionError, match=words):
+        check_attention(variant(**changes), "torch", every=4096, compiled=False)
 
 
 def test_the_reference_passes():
