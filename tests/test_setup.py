@@ -103,6 +103,7 @@ def test_the_version_stands_once_in_each_place():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f'__version__ = "{project["version"]}"' in (ROOT / "maskkit/__init__.py").read_text()
     assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f'version: "{project["version"]}"' in (ROOT / "CITATION.cff").read_text()
 
 
 # -- what our distributions require ----------------------------------------------------------------------------------
