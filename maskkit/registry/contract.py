@@ -60,8 +60,10 @@ def contract_problem(cls: Any, kind: Kind | None = None) -> str:
         return f"{cls.__qualname__} has no kind; derive it from a base class that has, such as maskkit.AttentionMask"
     if "__attrs_attrs__" not in vars(cls):
         return f"{cls.__qualname__} is not decorated with @attrs.frozen(kw_only=True)"
-    if not attrs.inspect(cls).is_frozen or not attrs.fields_dict(cls).keys().isdisjoint({"type", "kind", "name"}):
-        return f"{cls.__qualname__} must be frozen, and no field may be called type, kind or name"
+    if not attrs.inspect(cls).is_frozen:
+        return f"{cls.__qualname__} must be frozen: decorate it with @attrs.frozen(kw_only=True)"
+    if reserved := {"type", "kind", "name"} & attrs.fields_dict(cls).keys():
+        return f"{cls.__qualname__} has a field {reserved.pop()!r}, which means something else here; call it otherwise"
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not name.isidentifier():
         return f"{cls.__qualname__} needs a class attribute name, an identifier, got {name!r}"
