@@ -33,6 +33,8 @@ from .registry.hookspecs import hookimpl as hookimpl
 from .kernels.attend import attend as attend
 from .kernels.attend import plan as plan
 from .kernels.problem import Problem as Problem
+from .kernels.shards import Shards as Shards
+from .kernels.shards import shards as shards
 
 # Write a layer, a strategy, a kernel, another kind.
 from .configs.fields import build as build

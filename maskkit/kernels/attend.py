@@ -10,6 +10,7 @@ from attrs import fields, frozen
 from maskkit.errors import BrokenPlugin, ConfigError, NoFit, NoKernel, UnknownName
 from maskkit.kernels.problem import Problem, problem_of, wants_gradients
 from maskkit.kernels.reference import Reference
+from maskkit.kernels.shards import Shards
 from maskkit.limits import Recent, human_bytes
 from maskkit.masks.mask import Mask
 from maskkit.registry.item import Kernel
@@ -31,6 +32,8 @@ def attend(
     enable_gqa: bool = False,
     return_lse: bool = False,
     kernel: str | Kernel | None = None,
+    shards: Shards | None = None,
+    group: Any = None,
 ) -> Any:
     """Attention, `softmax(scale * query @ key.T) @ value` over the keys that the mask allows, at the cost of those.
 
@@ -48,7 +51,11 @@ def attend(
         return_lse: give `(output, lse)`: beside the output the log-sum-exp of every row's scores (B, H, Q), in float32
             or better, -inf for a row that allows nothing.
         kernel: the name of a kernel, or one with options; None takes the cheapest that fits (see `maskkit.plan`).
-            "reference" is the definition, in NumPy and float64.
+            "reference" is the definition, in NumPy and float64. With `shards`, the one that computes on each rank.
+        shards: query, key and value are the rows `shards.rows(rank)` of a sequence that several ranks hold, and the
+            mask is that of all rows; every rank of the group calls at once (see `maskkit.shards`).
+        group: with `shards`, a process group of `torch.distributed` or a DeviceMesh of one dimension; None is the
+            default group.
 
     Returns:
         (B, H, Q, Dv) in the dtype of the arrays (under Torch's autocast: in its dtype).
@@ -57,6 +64,9 @@ def attend(
         ConfigError: shapes, dtypes, devices or the mask do not go together; or the kernel does not fit, or none does.
         UnknownName: no kernel of this name is installed.
     """
+    if shards is not None or group is not None:
+        given = dict(scale=scale, dropout_p=dropout_p, enable_gqa=enable_gqa, return_lse=return_lse, kernel=kernel)
+        return _over_ranks(shards)(*autocast(query, key, value), mask, shards, group, **given)
     if _compiling():
         from maskkit.kernels import compiled  # it imports Torch
 
@@ -65,6 +75,18 @@ def attend(
     options = dict(enable_gqa=enable_gqa, scale=scale, dropout_p=dropout_p, return_lse=return_lse)
     chosen = _chosen(query, key, value, mask, kernel, options)
     return chosen.kernel.attend(query, key, value, mask, chosen.problem)
+
+
+def _over_ranks(shards: Any) -> Any:
+    """What computes the rows of one rank: the installed kernel that says it does."""
+    if not isinstance(shards, Shards):
+        raise ConfigError(f"shards must be those of maskkit.shards(mask, world_size), got {shards!r}")
+    if _compiling():
+        raise ConfigError("attention over ranks is in no graph; call it in a torch.compiler.disable function")
+    found = [kernel for kernel in _installed() if isinstance(kernel, Kernel) and kernel.over_ranks]
+    if not found:
+        raise NoKernel("no installed kernel computes over ranks; pip install maskkit-kernel-context-parallel")
+    return found[0].attend_over_ranks
 
 
 def _chosen(query: Any, key: Any, value: Any, mask: Any, kernel: Any, options: dict[str, Any]) -> Plan:

@@ -205,6 +205,7 @@ class Kernel(Item):
         library: the array library whose problems `samples` are checked with.
         traceable: whether `torch.compile` may trace `attend`, which then sees tensors without values; else it runs as
             one operator of the graph, and once more for the gradients.
+        over_ranks: whether it computes where several ranks hold a sequence: `attend_over_ranks`.
     """
 
     kind = "kernel"
@@ -212,6 +213,7 @@ class Kernel(Item):
     samples = ({},)
     library: ClassVar[str] = "torch"
     traceable: ClassVar[bool] = True
+    over_ranks: ClassVar[bool] = False
 
     def fits(self, problem: Problem) -> float | NoFit:
         """The seconds that the problem would take (a `Cost` says more), or why it cannot be done here, exactly.
@@ -226,6 +228,12 @@ class Kernel(Item):
         Called for problems that fit.
         """
         raise NotImplementedError(f"{type(self).__name__} must define attend")
+
+    def attend_over_ranks(
+        self, query: Any, key: Any, value: Any, mask: Mask | None, shards: Any, group: Any, **options: Any
+    ) -> Any:
+        """The same of this rank's rows, called by every rank of a group; `options` as of `maskkit.attend`."""
+        raise NotImplementedError(f"{type(self).__name__} must define attend_over_ranks")
 
 
 class Settings(Item):

@@ -1,0 +1,61 @@
+"""Which rank is gone or late, when an exchange fails: those who are there say so in the store of the process group."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+from maskkit.errors import MaskkitError
+
+GRACE = 5.0
+"""Seconds in which the others must have noticed too, at the least."""
+
+
+class RankError(MaskkitError, RuntimeError):
+    """A rank of the group is gone, late, or means another attention."""
+
+
+class Watch:
+    """Around every call of a group that communicates: its failure becomes an error that names the rank."""
+
+    def __init__(self, group: Any) -> None:
+        self.group = group
+        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, RuntimeError) and not isinstance(error, RankError):
+            raise RankError(self._missing(str(error).splitlines()[0])) from error
+
+    def _missing(self, why: str) -> str:
+        try:
+            missing = self._roll_call()
+        except RuntimeError:  # the store is gone with the rank that kept it
+            return f"rank 0, or who kept the store of the process group, is gone: {why}"
+        if self.rank in missing:
+            return f"rank {self.rank}, which is this one, came later than the time-out of the group; the others gave up"
+        names = ", ".join(map(str, missing))
+        if missing:
+            return f"rank {names} is gone, or later than the time-out of the group (this is rank {self.rank}): {why}"
+        return f"the exchange failed on all ranks, which are all there (this is rank {self.rank}): {why}"
+
+    def _roll_call(self) -> list[int]:
+        """Ranks that did not notice: the first to find out writes it down, and all others read that."""
+        store = dist.distributed_c10d._get_default_store()
+        name = f"maskkit/{dist.distributed_c10d._get_process_group_name(self.group)}"
+        if not store.check([f"{name}/gone"]):
+            store.set(f"{name}/{self.rank}", "here")
+            deadline = time.monotonic() + GRACE
+            while (missing := self._absent(store, name)) and time.monotonic() < deadline:
+                if store.check([f"{name}/gone"]):
+                    break
+                time.sleep(0.05)
+            store.compare_set(f"{name}/gone", "", ",".join(map(str, missing)) or "none")
+        store.set_timeout(timedelta(seconds=GRACE))
+        text = store.get(f"{name}/gone").decode()
+        return [] if text == "none" else [int(rank) for rank in text.split(",")]
+
+    def _absent(self, store: Any, name: str) -> list[int]:
+        return [rank for rank in range(self.size) if not store.check([f"{name}/{rank}"])]
