@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 from maskkit.errors import ConfigError
 from maskkit.masks.axes import check_attention
 from maskkit.masks.blocks import block_map
@@ -69,8 +69,6 @@ class Shards:
         plan: by which plan they were dealt out.
         owners: the rank of every chunk, in order.
         areas: mean pairs that masks allow, of every rank, times layers.
-        received: keys that every rank receives in whole chunks, over all layers.
-        sources: ranks that every rank receives them from, over all layers.
     """
 
     length: int
@@ -79,8 +77,7 @@ class Shards:
     plan: str
     owners: tuple[int, ...] = field(repr=False, converter=tuple)
     areas: tuple[float, ...] = field(repr=False, converter=tuple)
-    received: tuple[int, ...] = field(repr=False, converter=tuple)
-    sources: tuple[int, ...] = field(repr=False, converter=tuple)
+    _traffic: Any = field(repr=False, eq=False)  # received and sources, or what finds them when they are asked for
 
     def rows(self, rank: int) -> Ints:
         """The positions whose queries, keys and values a rank holds: int64, ascending.
@@ -101,6 +98,23 @@ class Shards:
     def permutation(self) -> Ints:
         """All rows, those of rank 0 first: int64 (length,), the order in which ranks hold them."""
         return np.argsort(self.ranks, kind="stable")
+
+    @cached_property
+    def traffic(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Keys that every rank receives in whole chunks, and from how many ranks: over all layers, forward."""
+        found = self._traffic() if callable(self._traffic) else self._traffic
+        received, sources = (tuple(map(int, part)) for part in found)
+        return received, sources
+
+    @property
+    def received(self) -> tuple[int, ...]:
+        """Keys that every rank receives in whole chunks, over all layers, forward."""
+        return self.traffic[0]
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """From how many ranks, over all layers."""
+        return self.traffic[1]
 
     @property
     def balance(self) -> float:
@@ -125,7 +139,12 @@ class Shards:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self, value_serializer=lambda _, __, value: list(value) if isinstance(value, tuple) else value)
+        names = ("length", "world_size", "chunk", "plan")
+        return {name: getattr(self, name) for name in names} | {
+            "owners": list(self.owners),
+            "areas": list(self.areas),
+            "traffic": [list(part) for part in self.traffic],
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Shards:
@@ -156,12 +175,19 @@ def shards(
     if chunk is None:
         size, area = _coarsest(area, world_size, plan)
     candidates = {plan: DEALS[plan](area, world_size)} if plan != "pareto" else _candidates(area, world_size)
-    touched = [(_touched(mask, size), count) for mask, count in layers.items()]
     made = [
-        _shards(name if plan == "pareto" else plan, deal, area, touched, length, world_size, size)
-        for name, deal in candidates.items()
+        Shards(
+            length=length,
+            world_size=world_size,
+            chunk=size,
+            plan=name,
+            owners=owners.tolist(),
+            areas=np.bincount(owners, area, world_size).tolist(),
+            traffic=partial(_traffic, layers, owners, length, world_size, size),
+        )
+        for name, owners in candidates.items()
     ]
-    return min(made, key=_seconds)
+    return min(made, key=_seconds) if len(made) > 1 else made[0]
 
 
 def _check(layers: dict[Mask, int], world_size: int, chunk: int | None, plan: str) -> int:
@@ -265,28 +291,16 @@ def _touched(mask: Mask, chunk: int) -> Spans:
     return touched.reshape((-1, touched.shape[-1]))
 
 
-def _shards(
-    plan: str, owners: Ints, area: Floats, touched: list[tuple[Spans, int]], length: int, world_size: int, size: int
-) -> Shards:
-    received, sources = np.zeros((2, world_size), np.int64)
-    for spans, layers in touched:
-        keys, ranks = _traffic(spans, owners, length, world_size, size)
-        received += layers * keys
-        sources += layers * ranks
-    return Shards(
-        length=length,
-        world_size=world_size,
-        chunk=size,
-        plan=plan,
-        owners=owners.tolist(),
-        areas=np.bincount(owners, area, world_size).tolist(),
-        received=received.tolist(),
-        sources=sources.tolist(),
-    )
+def _traffic(layers: dict[Mask, int], owners: Ints, length: int, world_size: int, size: int) -> list[Ints]:
+    """Keys of others, in whole chunks, that every rank needs over all layers; and from how many ranks."""
+    total = np.zeros((2, world_size), np.int64)
+    for mask, count in layers.items():
+        total += count * np.stack(_of_layer(_touched(mask, size), owners, length, world_size, size))
+    return list(total)
 
 
-def _traffic(spans: Spans, owners: Ints, length: int, world_size: int, size: int) -> tuple[Ints, Ints]:
-    """Keys of others, in whole chunks, that every rank needs; and from how many ranks."""
+def _of_layer(spans: Spans, owners: Ints, length: int, world_size: int, size: int) -> tuple[Ints, Ints]:
+    """The same of one layer."""
     chunks = len(owners)
     width = chunks + 1
     edges = np.zeros(world_size * width, np.int32)
@@ -296,11 +310,11 @@ def _traffic(spans: Spans, owners: Ints, length: int, world_size: int, size: int
         edges -= np.bincount((first + hi).ravel(), minlength=len(edges)).astype(np.int32)
     needed = edges.reshape(world_size, width).cumsum(axis=1, dtype=np.int32)[:, :-1] > 0
     needed[owners, np.arange(chunks)] = False
-    rank, chunk = np.divmod(np.flatnonzero(needed), chunks)
-    sizes = np.minimum(size, length - chunk * size)
-    keys = np.bincount(rank, sizes, world_size).astype(np.int64)
-    pairs = np.unique(rank * world_size + owners[chunk]) // world_size
-    return keys, np.bincount(pairs, minlength=world_size)
+    keys = needed.sum(axis=1) * size - needed[:, -1] * (chunks * size - length)
+    order = np.argsort(owners, kind="stable")
+    _, starts = np.unique(owners[order], return_index=True)  # ranks without rows hold nothing
+    sources = np.logical_or.reduceat(needed[:, order], starts, axis=1).sum(axis=1)
+    return keys.astype(np.int64), sources.astype(np.int64)
 
 
 def _seconds(made: Shards) -> float:

@@ -52,10 +52,10 @@ def _agreed(query: Any, key: Any, value: Any, mask: Any, shards: Any, group: Any
         takes = np.bincount(owner, minlength=watch.size).tolist()
     except (ConfigError, TypeError) as error:
         refusal = str(error)
-    own = {"mask": _hash(mask), "shards": shards.digest, "shapes": shapes, "takes": takes, "refusal": refusal}
+    mine = {"mask": _hash(mask), "shards": shards.digest, "shapes": shapes, "takes": takes, "refusal": refusal}
     told: list[Any] = [None] * watch.size
     with watch:
-        dist.all_gather_object(told, own, group=group)
+        dist.all_gather_object(told, mine, group=group)
     _compare(told)
     gives = [other["takes"][watch.rank] for other in told]
     asked = torch.empty(sum(gives), dtype=torch.int64, device=query.device)
@@ -63,12 +63,12 @@ def _agreed(query: Any, key: Any, value: Any, mask: Any, shards: Any, group: Any
         want = torch.from_numpy(wanted).to(query.device)
         dist.all_to_all_single(asked, want, gives, takes, group=group)
     give = torch.searchsorted(torch.from_numpy(rows).to(query.device), asked)
-    masks = (None, None) if mask is None else (mask.at(query=rows, key=rows), _fetched(mask, rows, wanted))
-    return Exchange(give, gives, takes, want.argsort(), masks, watch)
+    own, fetched = (_part(mask, rows, keys) for keys in (rows, np.sort(wanted)))
+    return Exchange(give, gives, takes, want.argsort(), (own, fetched), watch)
 
 
-def _fetched(mask: Mask, rows: Any, wanted: Any) -> Mask | None:
-    return mask.at(query=rows, key=np.sort(wanted)) if len(wanted) and len(rows) else None
+def _part(mask: Mask | None, rows: Any, keys: Any) -> Mask | None:
+    return mask.at(query=rows, key=keys) if mask is not None and len(rows) and len(keys) else None
 
 
 def _check(query: Any, key: Any, mask: Any, shards: Any, watch: Watch) -> None:
