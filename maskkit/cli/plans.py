@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from maskkit.cli.targets import Target, TargetCommand, build_target
 from maskkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from maskkit.masks.mask import AttentionMask
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,6 +32,9 @@ def plan(
     dtype: Annotated[str, typer.Option("--dtype", help="Of query, key and value.")] = "float32",
     dropout: Annotated[float, typer.Option("--dropout", help="Share of weights that are dropped.")] = 0.0,
     kernel: Annotated[str | None, typer.Option("--kernel", help="Ask this one only.")] = None,
+    ranks: Annotated[
+        str | None, typer.Option("--ranks", help="Instead: what several ranks exchange, for numbers such as 8,64.")
+    ] = None,
 ) -> None:
     """Say which kernel `maskkit.attend` takes for a mask, and what it and the others cost."""
     from maskkit.kernels.attend import plan_of
@@ -39,6 +45,8 @@ def plan(
     mask = build_target(ctx)
     if not isinstance(mask, AttentionMask):
         raise ConfigError(f"{mask!r} is no mask of queries and keys, and there is no attention under it")
+    if ranks is not None:
+        return _over_ranks(mask, ranks, heads, heads if kv_heads is None else kv_heads, head_dim)
     own = {"batch": batch, "head": heads} | {axis: size for axis, size in sizes(mask).items() if size > 1}
     shares = own["head"] if kv_heads is None else kv_heads
     if own["head"] % shares:
@@ -59,3 +67,18 @@ def plan(
         dropout_p=dropout,
     )
     typer.echo(str(plan_of(problem, kernel)))
+
+
+def _over_ranks(mask: AttentionMask, ranks: str, heads: int, kv_heads: int, head_dim: int) -> None:
+    from maskkit.kernels.scale import scales, table
+    from maskkit.kernels.shards import Machine
+
+    numbers = ranks.split(",")
+    if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
+        raise ConfigError(f"--ranks must be positive numbers, such as 8,64,1024, got {ranks!r}")
+    machine = Machine(heads=heads, kv_heads=kv_heads, head_dim=head_dim)
+    rows = table([scale for number in numbers for scale in scales(mask, int(number), machine)])
+    wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    typer.echo(f"{mask!r}\nOne layer, forward, in bfloat16: {machine}")
+    for row in rows:
+        typer.echo("  ".join(c.ljust(w) if i == 1 else c.rjust(w) for i, (c, w) in enumerate(zip(row, wide, strict=True))))

@@ -141,7 +141,7 @@ def _touched(spans: Spans, size: int, block_rows: int, block_keys: int) -> Spans
     column, row = _places(fresh & some)
     lo, hi = (ends[column, row].astype(np.int64) for ends in (first, behind))
     row //= size
-    return Spans.from_runs(*_disjoint(row, lo, hi, block_keys + 1), (block_rows,), block_keys)
+    return Spans.from_runs(*disjoint(row, lo, hi, block_keys + 1), (block_rows,), block_keys)
 
 
 def _places(found: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
@@ -150,7 +150,7 @@ def _places(found: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
     return first, second
 
 
-def _disjoint(row: Ints, lo: Ints, hi: Ints, width: int) -> tuple[Ints, Ints, Ints]:
+def disjoint(row: Ints, lo: Ints, hi: Ints, width: int) -> tuple[Ints, Ints, Ints]:
     """The union of intervals, as disjoint, non-adjacent intervals in order."""
     start, end = row * width + lo, row * width + hi  # one line of numbers, so that one running maximum serves all rows
     order = np.argsort(start, kind="stable")

@@ -1,0 +1,101 @@
+"""Attention over ranks is that of one process, by the keys that spans need; and whoever fails is named."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import maskkit
+from maskkit.errors import ConfigError, NoKernel
+from maskkit_kernel_context_parallel import ContextParallel, LoadBalancer, generate_permutation
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def run(ranks, how):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run([*command, WORKER, how], capture_output=True, text=True, timeout=240, env=environment)
+
+
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_all_cases_are_those_of_one_process(ranks):
+    """Masks, plans, gradients, counted bytes, training, disagreement: see the worker."""
+    result = run(ranks, "all")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.count("done") == ranks
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_late_is_named_on_the_others():
+    result = run(4, "late")
+    assert result.returncode
+    assert "RankError: rank 3 is gone, or later than the time-out" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_run():
+    result = run(4, "die")
+    assert result.returncode
+    assert "RankError: rank 3 is gone" in result.stderr or "exitcode  : 7" in result.stderr
+
+
+def test_it_fits_no_problem_of_one_process():
+    causal = maskkit.create("causal", seq_len=8)
+    x = torch.ones(1, 1, 8, 4)
+    with pytest.raises(NoKernel, match=r"give shards=maskkit\.shards"):
+        maskkit.attend(x, x, x, causal, kernel=ContextParallel())
+
+
+def test_without_a_process_group_it_says_how_to_start():
+    causal = maskkit.create("causal", seq_len=8)
+    x = torch.ones(1, 1, 8, 4)
+    with pytest.raises(ConfigError, match="init_process_group"):
+        maskkit.attend(x, x, x, causal, shards=maskkit.shards(causal, 1, chunk=8))
+
+
+def test_torchs_load_balancer_gives_the_rows_of_ranks_and_back():
+    shards = maskkit.shards(maskkit.create("causal", seq_len=64), 4, chunk=8)
+    balancer = LoadBalancer(shards)
+    order = balancer._generate_indices()[0]
+    assert torch.equal(order.view(4, 16), torch.from_numpy(np.stack([shards.rows(rank) for rank in range(4)])))
+    assert torch.equal(order[balancer._generate_indices(restore=True)[0]], torch.arange(64))
+    assert torch.equal(generate_permutation(shards), order)
+
+
+def test_torch_shards_a_buffer_by_it(tmp_path):
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor.experimental._attention import _context_parallel_shard
+
+    shards = maskkit.shards(maskkit.create("causal", seq_len=64), 1, chunk=8)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        [rows] = _context_parallel_shard(mesh, [torch.arange(64)[None]], [1], load_balancer=LoadBalancer(shards))
+    finally:
+        dist.destroy_process_group()
+    assert torch.equal(rows[0], torch.from_numpy(shards.rows(0)))
+
+
+def test_unequal_ranks_are_refused_where_torch_cuts_equally():
+    shards = maskkit.shards(maskkit.create("causal", seq_len=60), 4, chunk=8)
+    with pytest.raises(ConfigError, match="equal parts"):
+        generate_permutation(shards)
+
+
+def test_another_torch_is_refused(monkeypatch):
+    from maskkit_kernel_context_parallel import _torch_cp
+
+    monkeypatch.setattr(torch, "__version__", "2.8.0")
+    with pytest.raises(ConfigError, match=r"known for Torch 2\.13, not 2\.8\.0"):
+        _torch_cp._base()
+
+
+def test_shards_are_plain_data():
+    shards = maskkit.shards(maskkit.create("causal", seq_len=1000), 4, chunk=8)
+    assert maskkit.Shards.from_dict(json.loads(json.dumps(shards.to_dict()))) == shards
