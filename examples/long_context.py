@@ -27,7 +27,10 @@ class Block(torch.nn.Module):
         super().__init__()
         self.qkv, self.out = torch.nn.Linear(WIDTH, 3 * WIDTH), torch.nn.Linear(WIDTH, WIDTH)
         self.network = torch.nn.Sequential(
-            torch.nn.LayerNorm(WIDTH), torch.nn.Linear(WIDTH, 2 * WIDTH), torch.nn.GELU(), torch.nn.Linear(2 * WIDTH, WIDTH)
+            torch.nn.LayerNorm(WIDTH),
+            torch.nn.Linear(WIDTH, 2 * WIDTH),
+            torch.nn.GELU(),
+            torch.nn.Linear(2 * WIDTH, WIDTH),
         )
 
     def forward(self, x, mask, shards):
@@ -85,11 +88,15 @@ def train(steps: int, checkpoint: Path | None, length: int) -> None:
         loss.backward()
         loss = loss.detach()
         if shards is not None:  # each has the part of its rows
+            from maskkit_kernel_context_parallel import Watch
+
             for tensor in (loss, *(parameter.grad for parameter in model.parameters())):
-                dist.all_reduce(tensor)
+                with Watch():
+                    dist.all_reduce(tensor)
         optimizer.step()
         if rank == 0:
-            print(f"step {step + 1}/{steps} loss {loss.item():.6f}", flush=True)
+            sys.stdout.write(f"step {step + 1}/{steps} loss {loss.item():.6f}\n")
+            sys.stdout.flush()
             if checkpoint:
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
                 torch.save(state, part := checkpoint.with_suffix(".part"))

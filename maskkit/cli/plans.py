@@ -46,7 +46,8 @@ def plan(
     if not isinstance(mask, AttentionMask):
         raise ConfigError(f"{mask!r} is no mask of queries and keys, and there is no attention under it")
     if ranks is not None:
-        return _over_ranks(mask, ranks, heads, heads if kv_heads is None else kv_heads, head_dim)
+        _over_ranks(mask, ranks, heads, heads if kv_heads is None else kv_heads, head_dim)
+        return
     own = {"batch": batch, "head": heads} | {axis: size for axis, size in sizes(mask).items() if size > 1}
     shares = own["head"] if kv_heads is None else kv_heads
     if own["head"] % shares:
@@ -81,4 +82,6 @@ def _over_ranks(mask: AttentionMask, ranks: str, heads: int, kv_heads: int, head
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     typer.echo(f"{mask!r}\nOne layer, forward, in bfloat16: {machine}")
     for row in rows:
-        typer.echo("  ".join(c.ljust(w) if i == 1 else c.rjust(w) for i, (c, w) in enumerate(zip(row, wide, strict=True))))
+        typer.echo(
+            "  ".join(c.ljust(w) if i == 1 else c.rjust(w) for i, (c, w) in enumerate(zip(row, wide, strict=True)))
+        )

@@ -64,18 +64,18 @@ def _scale(
 
 def table(found: list[Scale]) -> list[tuple[str, ...]]:
     """A line of text for each, under a head."""
-    rows = [("ranks", "plan", "balance", "keys a rank", "bytes", "messages", "memory", "time")]
-    for one in found:
-        rows.append(
-            (
-                f"{one.ranks:,}",
-                one.plan,
-                f"{one.balance:.3f}",
-                f"{one.keys:,}",
-                human_bytes(one.bytes),
-                f"{one.messages:,}",
-                human_bytes(one.memory),
-                f"{one.seconds * 1e3:,.2f} ms",
-            )
-        )
-    return rows
+    head = ("ranks", "plan", "balance", "keys a rank", "bytes", "messages", "memory", "time")
+    return [head, *map(_line, found)]
+
+
+def _line(one: Scale) -> tuple[str, ...]:
+    return (
+        f"{one.ranks:,}",
+        one.plan,
+        f"{one.balance:.3f}",
+        f"{one.keys:,}",
+        human_bytes(one.bytes),
+        f"{one.messages:,}",
+        human_bytes(one.memory),
+        f"{one.seconds * 1e3:,.2f} ms",
+    )

@@ -133,7 +133,8 @@ class Shards:
                 some = lo < hi
                 some[1:] &= (rank[1:] != rank[:-1]) | (lo[1:] != lo[:-1]) | (hi[1:] != hi[:-1])
                 found.append(np.stack([rank[some], lo[some], hi[some]]).astype(np.int64))
-        rank, lo, hi = disjoint(*np.concatenate(found, axis=1), width)
+        columns = np.concatenate(found, axis=1)
+        rank, lo, hi = disjoint(columns[0], columns[1], columns[2], width)
         own = np.sort(owners * width + np.arange(self.length))
         held = np.searchsorted(own, rank * width + hi) - np.searchsorted(own, rank * width + lo)
         return np.bincount(rank, hi - lo - held, self.world_size).astype(np.int64)

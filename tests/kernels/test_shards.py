@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-import maskkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
+import maskkit
 from maskkit.errors import ConfigError
 
 PLANS = ["by_area", "contiguous", "head_tail", "pareto"]

@@ -5,7 +5,12 @@ from typing import Any
 from attrs import frozen
 from maskkit import Kernel, Mask, NoFit, Problem, hookimpl, lazy
 
-__getattr__ = lazy(__name__, "LoadBalancer", "generate_permutation", source="_torch_cp")
+_of_torch = lazy(__name__, "LoadBalancer", "generate_permutation", source="_torch_cp")
+_watched = lazy(__name__, "RankError", "Watch", source="_roll_call")
+
+
+def __getattr__(name: str) -> Any:
+    return (_watched if name in ("RankError", "Watch") else _of_torch)(name)
 
 
 @frozen(kw_only=True)

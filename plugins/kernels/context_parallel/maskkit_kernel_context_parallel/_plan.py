@@ -23,7 +23,9 @@ def exchange_of(query: Any, key: Any, value: Any, mask: Any, shards: Any, group:
         RankError: a rank was given another mask, other shards or shapes, refuses them, or is gone.
     """
     if not (dist.is_available() and dist.is_initialized()):
-        raise ConfigError("attention over ranks needs torch.distributed.init_process_group, and torchrun to start ranks")
+        raise ConfigError(
+            "attention over ranks needs torch.distributed.init_process_group, and torchrun to start ranks"
+        )
     group = group.get_group() if hasattr(group, "get_group") else group
     group = dist.group.WORLD if group is None else group
     shapes = _shapes(query, key, value, options)

@@ -1,7 +1,6 @@
 """Which rank is gone or late, when an exchange fails: those who are there say so in the store of the process group."""
 
 import time
-from datetime import timedelta
 from typing import Any
 
 import torch.distributed as dist
@@ -16,10 +15,14 @@ class RankError(MaskkitError, RuntimeError):
 
 
 class Watch:
-    """Around every call of a group that communicates: its failure becomes an error that names the rank."""
+    """Around every call of a group that communicates: its failure becomes an error that names the rank.
 
-    def __init__(self, group: Any) -> None:
-        self.group = group
+    Args:
+        group: a process group; None is the default group.
+    """
+
+    def __init__(self, group: Any = None) -> None:
+        self.group = dist.group.WORLD if group is None else group
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
 
     def __enter__(self) -> None:
@@ -47,15 +50,20 @@ class Watch:
         name = f"maskkit/{dist.distributed_c10d._get_process_group_name(self.group)}"
         if not store.check([f"{name}/gone"]):
             store.set(f"{name}/{self.rank}", "here")
-            deadline = time.monotonic() + GRACE
-            while (missing := self._absent(store, name)) and time.monotonic() < deadline:
-                if store.check([f"{name}/gone"]):
-                    break
-                time.sleep(0.05)
+            missing = self._wait(store, [f"{name}/{rank}" for rank in range(self.size)], f"{name}/gone")
             store.compare_set(f"{name}/gone", "", ",".join(map(str, missing)) or "none")
-        store.set_timeout(timedelta(seconds=GRACE))
         text = store.get(f"{name}/gone").decode()
-        return [] if text == "none" else [int(rank) for rank in text.split(",")]
+        gone = [] if text == "none" else [int(rank) for rank in text.split(",")]
+        store.set(f"{name}/{self.rank}/read", "")
+        # Whoever ends now may take the store along, before others have read it.
+        self._wait(store, [f"{name}/{rank}/read" for rank in range(self.size) if rank not in gone])
+        return gone
 
-    def _absent(self, store: Any, name: str) -> list[int]:
-        return [rank for rank in range(self.size) if not store.check([f"{name}/{rank}"])]
+    def _wait(self, store: Any, keys: list[str], or_else: str | None = None) -> list[int]:
+        """Which of the keys are not there, when all are, or the other one is, or after some time."""
+        deadline = time.monotonic() + GRACE
+        while True:
+            absent = [i for i, key in enumerate(keys) if not store.check([key])]
+            if not absent or (or_else and store.check([or_else])) or time.monotonic() > deadline:
+                return absent
+            time.sleep(0.05)

@@ -49,7 +49,7 @@ def generate_permutation(shards: Any) -> Any:
     counts = torch.bincount(torch.from_numpy(shards.ranks), minlength=shards.world_size)
     if len(counts.unique()) > 1:
         raise ConfigError(
-            f"ranks hold {int(counts.min()):,} to {int(counts.max()):,} rows, and Torch cuts into equal parts; choose a "
-            f"chunk such that {shards.world_size} * chunk divides the {shards.length:,} rows"
+            f"ranks hold {int(counts.min()):,} to {int(counts.max()):,} rows, and Torch cuts into equal parts; choose "
+            f"a chunk such that {shards.world_size} * chunk divides the {shards.length:,} rows"
         )
     return torch.from_numpy(shards.permutation)
