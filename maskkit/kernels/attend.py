@@ -203,7 +203,10 @@ def plan_of(problem: Problem, kernel: str | Kernel | None = None) -> Plan:
 
 
 def _make(problem: Problem, wanted: str | Kernel | None) -> Plan:
-    kernels = _installed() if wanted is None else [_named(wanted) if isinstance(wanted, str) else wanted]
+    if wanted is None:
+        kernels = [kernel for kernel in _installed() if not getattr(kernel, "over_ranks", False)]
+    else:
+        kernels = [_named(wanted) if isinstance(wanted, str) else wanted]
     answers = {
         kernel.name: kernel.fits(problem) if isinstance(kernel, Kernel) else NoFit(kernel.why) for kernel in kernels
     }

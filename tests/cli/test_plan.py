@@ -49,3 +49,18 @@ def test_what_cannot_be_planned_is_said(cli, args, words):
     code, _, err = cli("plan", *args)
     assert code == 1
     assert pytest.importorskip("re").search(words, err)
+
+
+def test_a_window_over_ranks_needs_the_keys_of_one_window_where_a_gather_takes_all(cli):
+    code, out, _ = cli("plan", "sliding_window", "--seq-len", "131072", "--window-size", "1024", "--ranks", "8")
+    rows = {line[:30].split()[1]: line for line in out.splitlines()[3:]}
+    assert code == 0
+    assert " 1,023 " in rows["contiguous"]
+    assert " 114,688 " in rows["all-gather"]
+
+
+@pytest.mark.parametrize("ranks", ["0", "8,x", ""])
+def test_ranks_that_are_no_numbers_are_refused(cli, ranks):
+    code, _, err = cli("plan", "causal", "--seq-len", "64", "--ranks", ranks)
+    assert code
+    assert "--ranks must be positive numbers" in err
