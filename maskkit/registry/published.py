@@ -27,7 +27,7 @@ PUBLISHED = {
         "maskkit-kernel-",
         "kernels",
         """
-        area blockwise dense flex varlen
+        area blockwise context_parallel dense flex varlen
         """,
     ),
     "mask": (
