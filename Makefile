@@ -14,7 +14,7 @@ LAYERS = tests/functional/test_attention.py plugins/attention
 QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1
 
-.PHONY: demo test test-slow test-gpu test-jax test-tensorflow install-tensorflow lint bench docs-gallery requirements release-check clean
+.PHONY: demo test test-slow test-gpu test-jax test-tensorflow install-tensorflow lint bench docs docs-gallery requirements release-check clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/maskkit render "causal & (sliding_window(window_size=6) | ~banded(band_width=21))" --seq-len 32
@@ -44,6 +44,9 @@ lint: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest tests/benchmarks -o 'norecursedirs=.*' --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-group-by=group --benchmark-sort=name
+
+docs: $(VENV)/docs.stamp
+	$(ONE_THREAD) $(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 
 docs-gallery: $(VENV)/test.stamp
 	$(VENV)/bin/python docs/gallery.py
@@ -78,5 +81,9 @@ $(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml $(wildcard plugins/*/*/p
 		$(INSTALL) -r requirements/timm.txt; fi
 	@touch $@
 
+$(VENV)/docs.stamp: $(VENV)/test.stamp requirements/docs.txt
+	$(PIP) -r requirements/docs.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-tensorflow
+	rm -rf $(VENV) $(VENV)-tensorflow build docs/generated

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +56,7 @@ Written by `make docs-gallery`; do not edit.""",
 }
 
 
+@cache
 def items(kind: str) -> dict[str, Path]:
     """The names of all items of a kind under plugins/, and their folders."""
     found = {}

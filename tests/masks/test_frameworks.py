@@ -1,6 +1,6 @@
 """Which functions of other libraries take a mask as it is, and which need `.allowed(...)` or `.blocked(...)`.
 
-docs/frameworks.md says the same in a table.
+README's table says the same, and tests/test_polarity.py runs its rows.
 """
 
 import os
