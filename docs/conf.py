@@ -33,7 +33,7 @@ html_css_files = ["site.css"]
 html_show_sphinx = False
 pygments_style, pygments_dark_style = "friendly", "github-dark"
 # A table cell may hold what a lexer does not know; a README is a page of its own under a toctree that is a glob.
-suppress_warnings = ["myst.header", "misc.highlighting_failure", "toc.not_included", "toc.empty_glob"]
+suppress_warnings = ["myst.header", "misc.highlighting_failure", "toc.not_included"]
 
 
 def setup(app):
@@ -47,7 +47,8 @@ def setup(app):
 def read(app, page, source):
     """Links of pages under docs/ lead to the site's pages, those of generated ones do already."""
     if not page.startswith("generated/"):
-        source[0] = site_pages.links(source[0], (Path(app.srcdir) / page).parent)
+        folder = (Path(app.srcdir) / page).parent
+        source[0] = site_pages.toctree(site_pages.links(source[0], folder), folder)
 
 
 def explorer(app, error):

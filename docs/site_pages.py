@@ -43,11 +43,20 @@ def target(link: str, folder: Path) -> str:
     if path.is_relative_to(DOCS):
         inside = path.relative_to(DOCS).as_posix()
         return "/" + MOVED.get(inside, inside)
+    if path == ROOT / "README.md":
+        return "/index.md"
     readme = path / "README.md" if path.is_dir() else path
     if readme.suffix == ".md" and readme.exists() and readme.is_relative_to(ROOT):
         return "/generated/" + page_of(readme)
     inside = [one for one in sorted(path.glob("*.py")) if "test" not in one.name] if path.is_dir() else []
     return "/" + (Path("..") / (inside[0] if inside else path).relative_to(ROOT)).as_posix()
+
+
+def toctree(text: str, folder: Path) -> str:
+    """The text without the patterns of a toctree that no page matches yet: a plugin may bring some."""
+    pattern = re.compile(r"[\w/*-]*\*[\w/*-]*")
+    kept = [line for line in text.splitlines() if not pattern.fullmatch(line) or any(folder.glob(f"{line}.md"))]
+    return "\n".join(kept) + "\n"
 
 
 def page_of(readme: Path) -> str:

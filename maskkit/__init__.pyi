@@ -2,6 +2,7 @@
 # The front door, by theme; `__init__.py` reads this file.
 
 __version__: str
+__all__: list[str]
 
 # Ask by name.
 from .api import config as config

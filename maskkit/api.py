@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from maskkit.configs.describe import Info, describe
 from maskkit.configs.expressions import tree
@@ -18,9 +18,19 @@ from maskkit.registry.loader import registry
 
 __all__ = ["config", "create", "find", "from_dict", "info", "load", "names", "parse", "register", "to_dict"]
 
+if TYPE_CHECKING:
+    from maskkit.masks.mask import Mask
+    from maskkit.registry.item import Kernel
+
 log = logging.getLogger("maskkit.create")
 
 
+@overload
+def create(name_or_mapping: Any, /, *, kind: Literal["mask"], **params: Any) -> Mask: ...
+@overload
+def create(name_or_mapping: Any, /, *, kind: Literal["kernel"], **params: Any) -> Kernel: ...
+@overload
+def create(name_or_mapping: Any, /, *, kind: str | None = None, **params: Any) -> Any: ...
 def create(name_or_mapping: Any, /, *, kind: str | None = None, **params: Any) -> Any:
     """Build an item: a mask, an attention layer or a strategy.
 
@@ -59,7 +69,7 @@ def load(path: str | PathLike[str], /, key: str | None = None) -> Any:
         raise type(error)(f"{path}{f' at {key}' if key else ''}: {error}") from error
 
 
-def parse(expression: str, /, **shared: Any) -> Any:
+def parse(expression: str, /, **shared: Any) -> Mask:
     """A mask from an expression: `parse("causal & ~banded(band_width=5)", seq_len=64)`.
 
     Args:
