@@ -118,7 +118,7 @@ def example(kind: str, name: str) -> list[str]:
     code = f"```python\nmaskkit.create({options})\n```"
     if kind not in PICTURED:
         return [code] if kind == "attention" else []
-    drawn = f'<div class="picture">{gallery.picture(kind, name).strip()}</div>'
+    drawn = f'<div class="picture {kind}">{gallery.picture(kind, name).strip()}</div>'
     return [drawn, code, *([density(maskkit.create(name, kind=kind, **sample))] if kind == "mask" else [])]
 
 
@@ -175,7 +175,8 @@ def card(kind: str, name: str) -> str:
     """One picture, its name and what it is, which lead to its page."""
     info, page = maskkit.info(name, kind=kind), item_page(kind, name).replace(".md", ".html")
     drawn = gallery.picture(kind, name).strip() if kind in PICTURED else ""
-    return f'<a class="card" href="{page}">{drawn}<b>{name}</b><span>{escape(info.summary)}</span></a>'
+    said = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(info.summary))
+    return f'<a class="card {kind}" href="{page}">{drawn}<b>{name}</b><span>{said}</span></a>'
 
 
 def api() -> str:

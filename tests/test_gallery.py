@@ -71,5 +71,10 @@ def test_the_readme_leads_to_it(page):
     assert f"({page})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_first_picture_of_the_readme_is_up_to_date():
+    opening = runpy.run_path(str(ROOT / "docs" / "opening.py"))
+    assert opening["PICTURE"].read_text(encoding="utf-8") == opening["picture"](), "run: python docs/opening.py"
+
+
 def test_the_page_on_strategies_leads_to_their_table():
     assert "(strategies.md)" in (ROOT / "docs" / "jepa.md").read_text(encoding="utf-8")
