@@ -59,10 +59,19 @@ def render(
             show_default="4; of a strategy 1 in text and svg",
         ),
     ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIRST:END:EVERY", help="Draw a strategy at these steps of a training, into a gif or apng file."
+        ),
+    ] = None,
 ) -> None:
     """Draw an item in the terminal, or into a file; parameters are options: maskkit render NAME --help."""
     from maskkit.configs.saving import checked, write
 
+    if steps is not None:
+        _render_steps(ctx, output, steps)
+        return
     if output is not None:
         checked(output)
     item = build_target(ctx)
@@ -78,6 +87,21 @@ def render(
         write(output, item, picture, blocked)
         log.info("saved mask visualization to %s", output)
         typer.echo(f"wrote {output}", err=True)
+    tell_seeds(ctx, item)
+
+
+def _render_steps(ctx: typer.Context, output: Path | None, steps: str) -> None:
+    """The animation that `--steps` asks for."""
+    from maskkit.cli import frames
+
+    if output is None or output.suffix.lower() not in frames.SUFFIXES:
+        raise ConfigError(f"--steps writes a file that moves: give -o NAME{' or -o NAME'.join(frames.SUFFIXES)}")
+    wanted = frames.parse(steps)
+    item = build_target(ctx)
+    pictures = item.pictures(wanted)
+    _note(pictures[0].notes)
+    frames.write(pictures, wanted, output)
+    typer.echo(f"wrote {output}", err=True)
     tell_seeds(ctx, item)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -65,6 +65,10 @@ class Item:
         Items of which there is more than one sample take `samples` too, how many of them are drawn at most.
         """
         raise ConfigError(f"{self.name} {self.no_picture.replace('NAME', self.name) or 'has no picture'}")
+
+    def pictures(self, steps: Iterable[int]) -> Sequence[Picture]:
+        """What `maskkit render --steps` draws: one picture for each step of a training."""
+        raise ConfigError(f"--steps is for strategies; {self.name} is the same at every step")
 
     def measure(self, block_size: int | None = None) -> Measures:
         """What `maskkit stats` prints; `block_size` is for those who count blocks."""
@@ -172,6 +176,10 @@ class Strategy(Item):
     def picture(self, *, blocked: bool = False, samples: int | None = None) -> Picture:
         """The sampler's."""
         return self.build().picture(blocked=blocked, samples=samples)  # type: ignore[no-any-return]
+
+    def pictures(self, steps: Iterable[int]) -> Sequence[Picture]:
+        """The sampler's."""
+        return self.build().pictures(steps)  # type: ignore[no-any-return]
 
     def measure(self, block_size: int | None = None) -> Measures:
         """The sampler's."""

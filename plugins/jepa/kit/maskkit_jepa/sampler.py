@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -165,6 +165,19 @@ class Sampler:
         if blocked:
             raise ConfigError("--blocked is for masks; a strategy draws context and targets")
         return StrategyPicture(self.preview(samples or _PICTURED), self._notes(), samples)
+
+    def pictures(self, steps: Iterable[int]) -> list[StrategyPicture]:
+        """What `maskkit render --steps` draws: the same samples at each of these steps.
+
+        Raises:
+            ConfigError: their masks do not depend on the step.
+        """
+        drawn = [self.sample(range(_PICTURED), step=step, **self.example(_PICTURED)) for step in steps]
+        arrays = [[array for batch in batches(one).values() for array in batch.arrays] for one in drawn]
+        same = (np.array_equal(a, b) for one in arrays[1:] for a, b in zip(arrays[0], one, strict=True))
+        if len(drawn) > 1 and all(same):
+            raise ConfigError("a sample has the same masks at all of these steps, so there is nothing to animate")
+        return [StrategyPicture(one, self._notes()) for one in drawn]
 
     def measure(self, block_size: int | None = None) -> StrategyMeasures:
         """What `maskkit stats` prints: figures over many samples."""
