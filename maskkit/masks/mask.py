@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -218,6 +219,13 @@ class Mask(Pattern):
 
     def _repr_html_(self) -> str:
         return self._repr_svg_()
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        """What `rich.print(mask)` shows: the mask as it prints, and its picture."""
+        from rich.text import Text
+
+        yield Text(repr(self))
+        yield Text(self.text(options.max_width), no_wrap=True)
 
     def picture(self, *, blocked: bool = False, samples: int | None = None) -> MaskPicture:
         """What `maskkit render` draws; of a batch or of heads at most so many `samples`, None for a few."""

@@ -184,7 +184,7 @@ def test_planes_of_a_figure_are_named_by_their_axes():
     drawn = mask.picture().figure()
     assert [axes.get_title() for axes in drawn.axes] == ["head 0", "head 1"]
     assert drawn.get_suptitle() == repr(mask)
-    assert [axes.get_ylabel() for axes in drawn.axes] == ["query"] * 2
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["query (tokens)"] * 2
 
 
 @pytest.mark.parametrize("name", maskkit.names("mask"))

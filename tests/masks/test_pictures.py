@@ -67,8 +67,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def labels(document):
-    """The lines of an SVG's title: all of its text but the last, which is the scale."""
-    return [text.text or "" for text in ElementTree.fromstring(document).iter(f"{SVG}text")][:-1]
+    """The lines of an SVG's title: all of its text but the grey one, which is sizes and scale."""
+    texts = ElementTree.fromstring(document).iter(f"{SVG}text")
+    return [text.text or "" for text in texts if text.get("fill") is None]
 
 
 def test_the_title_of_an_svg_is_wrapped_to_its_width():
@@ -152,3 +153,28 @@ def test_as_many_samples_are_drawn_as_asked_for():
         assert ("more" in picture.text(80)) == (shown < 6)
         assert len(picture.figure().axes) == shown
         assert picture.svg().count("<g ") == shown
+
+
+def test_rich_prints_a_mask_as_its_name_and_its_picture():
+    import io
+
+    from rich.console import Console
+
+    mask = maskkit.create("document", lengths=[3, 5])
+    console = Console(file=io.StringIO(), width=80)
+    console.print(mask)
+    assert console.file.getvalue() == f"{mask!r}\n{mask.text(80)}\n"
+
+
+def test_a_figure_says_what_its_colours_and_units_are():
+    ax = maskkit.create("causal", seq_len=4096).plot()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["allowed", "blocked"]
+    assert ax.get_legend().get_title().get_text() == "each cell is 4 x 4"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("key (tokens)", "query (tokens)")
+
+
+def test_a_picture_in_a_notebook_names_its_axes_and_its_scale():
+    drawn = maskkit.create("causal", seq_len=4096)._repr_html_()
+    assert ">query 4,096 x key 4,096<" in drawn
+    assert ">each cell is 16 x 16<" in drawn
+    assert len(drawn) < 30_000

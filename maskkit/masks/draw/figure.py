@@ -11,6 +11,8 @@ from maskkit.masks.draw.titles import name_of, wrapped
 from maskkit.masks.pattern import Pattern
 
 _MOST_CELLS = 1024
+_BELOW = 0.42
+"""Inches under the axes, where their numbers and names end."""
 COLOURS = ("#eef1f6", "#1b3a6b")
 """Of what is not shown, and of what is."""
 
@@ -80,12 +82,40 @@ def _draw(plane: Shares, ax: Any, mask: Pattern, blocked: bool, title: list[str]
         aspect="equal" if height > 1 else "auto",
     )
     ax.set_title("\n".join(title), fontsize=10)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if height > 1:
+        ax.yaxis.get_major_locator().set_params(integer=True)
+    else:
+        ax.set_yticks([])
     down, right = ("", *mask.axes)[-2:]
-    ax.set_xlabel(f"{right} (dark: {'blocked' if blocked else 'allowed'})")
-    ax.set_ylabel(down)
-    if plane.scale():
-        ax.text(0, -0.13, plane.scale(), transform=ax.transAxes, fontsize=8, color="#666")
+    units = "" if mask.category == "segmentation" else " (tokens)"
+    ax.set_xlabel(f"{right}{units}")
+    ax.set_ylabel(f"{down}{units}" if down else "")
+    _legend(ax, plane, blocked)
     return ax
+
+
+def _legend(ax: Any, plane: Shares, blocked: bool) -> None:
+    """What the colours mean, under the axes; between them lie the shares of cells that hold several positions."""
+    from matplotlib.patches import Patch
+    from matplotlib.transforms import ScaledTranslation
+
+    below = ax.transAxes + ScaledTranslation(0, -_BELOW, ax.figure.dpi_scale_trans)
+    words = ("blocked", "allowed") if not blocked else ("allowed", "blocked")
+    handles = [
+        Patch(facecolor=colour, edgecolor="#888888", label=word) for colour, word in zip(COLOURS, words, strict=True)
+    ]
+    ax.legend(
+        handles=handles[::-1],
+        title=plane.scale() or None,
+        title_fontsize=8,
+        fontsize=8,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=below,
+        ncols=2,
+        frameon=False,
+    )
 
 
 def shows_windows() -> bool:

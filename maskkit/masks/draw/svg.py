@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 import numpy as np
@@ -32,14 +33,19 @@ def svg(mask: Pattern, title: str | None = None, most: int = FEW) -> str:
     total = max(len(planes) * (width * unit + gap), _LEAST) + gap
     lines = wrapped(title or name_of(mask), int((total - gap) / _LETTER))
     label = "".join(f'<text x="{gap}" y="{18 + _LINE * i}">{escape(line)}</text>' for i, line in enumerate(lines))
-    note = planes[0].scale() or " x ".join(map(str, mask.shape))
+    sizes = " x ".join(f"{axis} {size:,}" for axis, size in zip(mask.axes, mask.shape, strict=True))
+    notes = [sizes, *filter(None, re.split(r"(?<=\d), (?=of)", planes[0].scale()))]
     top = 28 + _LINE * (len(lines) - 1)
     bottom = top + height * unit
+    end = bottom + 7 + _LINE * len(notes)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{total:.0f}" height="{bottom + 22:.0f}" '
-        f'viewBox="0 0 {total:.0f} {bottom + 22:.0f}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{total:.0f}" height="{end:.0f}" '
+        f'viewBox="0 0 {total:.0f} {end:.0f}" font-family="sans-serif" font-size="12">',
         f'<rect width="100%" height="100%" fill="#fff"/>{label}',
-        f'<text x="{gap}" y="{bottom + 15:.0f}" fill="#666">{escape(note)}</text>',
+        *(
+            f'<text x="{gap}" y="{bottom + _LINE * i:.0f}" fill="#666">{escape(note)}</text>'
+            for i, note in enumerate(notes, 1)
+        ),
     ]
     for i, plane in enumerate(planes):
         parts.append(
