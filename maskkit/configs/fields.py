@@ -59,8 +59,8 @@ def build(cls: type[Item], params: Mapping[str, Any]) -> Item:
 
 
 def _sound(made: Item) -> Item:
-    """What was made, whose shape is known now: another fails deep inside, and does not say whose it is."""
-    shape = getattr(made, "shape", None)
+    """What was made; the shape of a mask is known now, and a wrong one fails deep inside, and does not say whose."""
+    shape = getattr(made, "shape", None) if made.kind == "mask" else None
     if shape is not None and not is_shape(shape):
         raise ConfigError(f"{made.name} {made.kind}: its shape must be a tuple of positive integers, got {shape!r}")
     return made

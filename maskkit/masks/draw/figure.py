@@ -53,7 +53,7 @@ def figure(
     ]
     lines = [wrapped(text, _columns(width / many)) for text in own]
     more = max(map(len, lines)) - 1
-    height = 4.9 + (0.21 * more + 0.3 if more else 0) + (0.21 * len(over_all) + 0.3 if over_all else 0)
+    height = 5.6 + (0.21 * more + 0.3 if more else 0) + (0.21 * len(over_all) + 0.3 if over_all else 0)
     drawn = (pyplot.figure if window else Figure)(figsize=size or (width, height), layout="constrained")
     axes = drawn.subplots(1, many, squeeze=False)[0]
     for ax, (mask, plane), text in zip(axes, planes, lines, strict=True):
