@@ -137,7 +137,7 @@ def test_accuracy_of_features_that_give_the_label_away(example):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_training_raises_the_accuracy(example, tmp_path, seed):
-    """By at least 0.08 over the encoder before training; docs/jepa.md has the figures."""
+    """By at least 0.08 over the encoder before training; docs/jepa-models.md has the figures."""
     jepa = example.main(["--out", str(tmp_path), "--every", "500", "--seed", str(seed)])
     first, *_, last = jepa.history["accuracy"]
     assert last >= first + 0.08
