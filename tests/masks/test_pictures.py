@@ -79,7 +79,7 @@ def test_the_title_of_an_svg_is_wrapped_to_its_width():
     drawn = ElementTree.fromstring(document)
     assert 12 + 7 * max(map(len, lines)) <= int(drawn.get("width"))
     tops = [float(text.get("y")) for text in drawn.iter(f"{SVG}text") if text.get("fill") is None]
-    [scale] = [float(text.get("y")) for text in drawn.iter(f"{SVG}text") if text.get("fill")]
+    scale = min(float(text.get("y")) for text in drawn.iter(f"{SVG}text") if text.get("fill"))
     assert tops == sorted(set(tops))
     picture = float(drawn.find(f"{SVG}g").get("transform").split()[1].rstrip(")"))
     assert tops[-1] < picture < scale < int(drawn.get("height"))
