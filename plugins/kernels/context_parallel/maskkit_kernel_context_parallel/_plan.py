@@ -13,7 +13,8 @@ from maskkit.limits import Recent
 from maskkit_kernel_context_parallel._exchange import Exchange
 from maskkit_kernel_context_parallel._roll_call import RankError, Watch
 
-_kept = Recent()
+_kept: dict[str, Recent] = {}
+"""Exchanges of every group. All its ranks keep and forget the same ones, or one would ask while others exchange."""
 
 
 def exchange_of(query: Any, key: Any, value: Any, mask: Any, shards: Any, group: Any, options: Any) -> Exchange:
@@ -31,7 +32,9 @@ def exchange_of(query: Any, key: Any, value: Any, mask: Any, shards: Any, group:
     shapes = _shapes(query, key, value, options)
     name = dist.distributed_c10d._get_process_group_name(group)
     told = mask, shards.digest, str(shapes), tuple(map(tuple, (query.shape, key.shape))), str(query.device), name
-    found: Exchange = _kept.get(told, lambda: _agreed(query, key, value, mask, shards, group, shapes))
+    found: Exchange = _kept.setdefault(name, Recent()).get(
+        told, lambda: _agreed(query, key, value, mask, shards, group, shapes)
+    )
     return found
 
 
@@ -66,7 +69,9 @@ def _agreed(query: Any, key: Any, value: Any, mask: Any, shards: Any, group: Any
         dist.all_to_all_single(asked, want, gives, takes, group=group)
     give = torch.searchsorted(torch.from_numpy(rows).to(query.device), asked)
     own, fetched = (_part(mask, rows, keys) for keys in (rows, np.sort(wanted)))
-    return Exchange(give, gives, takes, want.argsort(), (own, fetched), watch)
+    exchange = Exchange(give, gives, takes, want.argsort(), (own, fetched), watch)
+    exchange.nbytes = 1024 + 32 * max(sum(one["takes"]) for one in told)  # on all ranks the same
+    return exchange
 
 
 def _part(mask: Mask | None, rows: Any, keys: Any) -> Mask | None:

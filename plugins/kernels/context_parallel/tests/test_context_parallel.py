@@ -18,10 +18,10 @@ from maskkit_kernel_context_parallel import ContextParallel, LoadBalancer, gener
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def run(ranks, how):
+def run(ranks, how, script=WORKER):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, WORKER, how], capture_output=True, text=True, timeout=240, env=environment)
+    return subprocess.run([*command, script, how], capture_output=True, text=True, timeout=240, env=environment)
 
 
 @pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
@@ -30,6 +30,12 @@ def test_all_cases_are_those_of_one_process(ranks):
     result = run(ranks, "all")
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.count("done") == ranks
+
+
+@pytest.mark.slow
+def test_a_model_of_transformers_has_the_scores_of_one_process():
+    result = run(2, "", WORKER.with_name("recipe.py"))
+    assert result.returncode == 0, result.stderr[-3000:]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from datetime import timedelta
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
 import maskkit
 from maskkit_kernel_context_parallel import _exchange, _plan
 
@@ -37,7 +38,7 @@ def tensors(dtype, kv_heads=2, seed=0):
     return [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
 
 
-def check(name, mask, shards, dtype=torch.float32, tolerance=5e-6):
+def check(name, mask, shards, dtype=torch.float32, tolerance=5e-6, group=None):
     """Output, log-sum-exp and all gradients of this rank's rows, against float64 in one process."""
     rank = dist.get_rank()
     rows = torch.from_numpy(shards.rows(rank))
@@ -45,7 +46,7 @@ def check(name, mask, shards, dtype=torch.float32, tolerance=5e-6):
     wide = [x.double().requires_grad_() for x in whole]
     own = [x[:, :, rows].requires_grad_() for x in whole]
     want, want_lse = maskkit.attend(*wide, mask, enable_gqa=True, return_lse=True, kernel="area")
-    found, lse = maskkit.attend(*own, mask, enable_gqa=True, return_lse=True, shards=shards)
+    found, lse = maskkit.attend(*own, mask, enable_gqa=True, return_lse=True, shards=shards, group=group)
     torch.testing.assert_close(found.double(), want[:, :, rows], atol=tolerance, rtol=tolerance)
     torch.testing.assert_close(lse.double(), want_lse[:, :, rows], atol=tolerance, rtol=tolerance)
     weights = torch.randn(want.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -116,7 +117,7 @@ def check_disagreement(mask, other, shards):
         ("shapes", mask, shards, 1),
         ("must be the", mask, shards, None),
     ):
-        _plan._kept = type(_plan._kept)()
+        _plan._kept.clear()
         query, key, value = (x[:, :, (own_shards if odd else shards).rows(dist.get_rank())] for x in whole)
         if odd:
             key, value = (x[:, :kv_heads] for x in (key, value))
@@ -165,6 +166,8 @@ def main(how):
     check("causal", causal, maskkit.shards(causal, size, chunk=8), torch.bfloat16, 0.05)
     for name in ("causal", "window", "causal documents", "sinks and window", "heads"):
         check_bytes(found[name], maskkit.shards(found[name], size, chunk=8))
+    check("causal", causal, maskkit.shards(causal, size, chunk=8), group=init_device_mesh("cpu", (size,)))
+    check("causal", causal, maskkit.shards(causal, size, chunk=8), group=dist.new_group(range(size)))
     check_training(found["causal documents"], maskkit.shards(found["causal documents"], size, chunk=8))
     check_disagreement(causal, found["window"], maskkit.shards(causal, size, chunk=8))
     dist.destroy_process_group()
