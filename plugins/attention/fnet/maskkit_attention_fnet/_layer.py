@@ -50,6 +50,8 @@ def _token_mask(mask, dtype):
 
 
 def _by_fft(x):
+    if x.shape[0] == 0:  # which Torch's transform does not take
+        return x
     real, _ = ops.fft2((x, ops.zeros_like(x)))
     return real
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from maskkit_keras.testing.calls import arrays, as_numpy, call, compiled, gradients
+from maskkit_keras.testing.calls import arrays, as_numpy, call, compiled, differentiate, gradients
 from maskkit_keras.testing.compare import Array, check_close
 from maskkit_keras.testing.probe import Probe
 
@@ -40,6 +40,19 @@ def samples_are_apart(probe: Probe) -> None:
     together = probe.call(layer, inputs)
     alone = probe.call(layer, [x[1:2] for x in inputs])
     check_close(alone, [y[1:2] for y in together], probe, "the batch is mixed")
+
+
+def a_batch_may_be_empty(probe: Probe) -> None:
+    """A batch of no samples, with and without a mask, gives outputs of no samples, and gradients that are 0."""
+    inputs = probe.inputs(B=0)
+    layer = probe.layer()
+    masks = [{}, probe.key_mask(np.ones((0, probe.tokens(inputs)), bool), inputs)][: 1 + ("keys" in probe.masks)]
+    for options in masks:
+        found = differentiate(layer, inputs, **options, **probe.defaults(layer))
+        assert all(len(y) == 0 for y in found.outputs), f"{probe.name}: {[y.shape for y in found.outputs]} of nothing"
+        assert not any(np.any(gradient) for gradient in found.of_weights if gradient is not None), (
+            f"{probe.name}: no sample, and yet a gradient"
+        )
 
 
 def gradients_reach_every_weight(probe: Probe) -> None:
@@ -113,6 +126,7 @@ def _rounded(values: Array, dtype: str, draw: int | None) -> Array:
 CHECKS: tuple[Callable[[Probe], None], ...] = (
     kernels_start_apart,
     samples_are_apart,
+    a_batch_may_be_empty,
     gradients_reach_every_weight,
     compiled_is_eager,
     precisions_agree,
