@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 from maskkit import ConfigError
-from maskkit_keras import AttentionLayer, allowed_pairs, masked_softmax, project, widen
+from maskkit_keras import AttentionLayer, allowed_pairs, masked_softmax, pair_scores, project
 
 from . import AdaptiveMultiHead
 
@@ -79,7 +79,7 @@ class AdaptiveMultiHeadAttention(AttentionLayer):
 
     def _weigh(self, query, key, allowed):
         """The weights (B, heads, T, S)."""
-        scores = widen(ops.einsum("bqhd,bshd->bhqs", query * self.key_dim**-0.5, key))
+        scores = pair_scores(query, key, self.key_dim**-0.5)
         sharpness = ops.stop_gradient(self._sharpness(masked_softmax(scores, allowed)))
         return ops.cast(masked_softmax(scores * sharpness, allowed), query.dtype)
 

@@ -8,9 +8,9 @@ from maskkit_keras import (
     allowed_pairs,
     causal_mask,
     masked_softmax,
+    pair_scores,
     project,
     token_mask,
-    widen,
 )
 
 from . import CapsuleRouting
@@ -71,7 +71,7 @@ class CapsuleRoutingSelfAttention(AttentionLayer):
         query = project(inputs, self.query_kernel, self.query_bias)
         key = project(inputs, self.key_kernel, self.key_bias)
         value = project(inputs, self.value_kernel, self.value_bias)
-        scores = widen(ops.einsum("bqhd,bshd->bhqs", query * query.shape[-1] ** -0.5, key))
+        scores = pair_scores(query, key, query.shape[-1] ** -0.5)
         tokens = inputs.shape[1]
         sizes = dict(batch=inputs.shape[0], heads=self.num_heads, queries=tokens, keys=tokens)
         allowed = allowed_pairs(attention_mask, mask, use_causal_mask, **sizes)

@@ -9,6 +9,7 @@ from maskkit_keras import (
     allowed_pairs,
     causal_mask,
     masked_softmax,
+    pair_scores,
     project,
     token_mask,
     widen,
@@ -103,7 +104,7 @@ class HopfieldAttention(AttentionLayer):
         dense = allowed.dense(query.shape[1], key.shape[1])
 
         def weigh(state):
-            return masked_softmax(ops.einsum("bqhd,bshd->bhqs", state * self._scale, key), dense)
+            return masked_softmax(pair_scores(state, key, self._scale), dense)
 
         weights, stopped = weigh(query), None
         for _ in range(self.update_steps_max):

@@ -29,6 +29,7 @@ from .values import MaskValue as MaskValue
 # Attend.
 from .attention import attend as attend
 from .attention import masked_softmax as masked_softmax
+from .attention import pair_scores as pair_scores
 
 # Kernels, and products with them.
 from .kernels import by_fans as by_fans

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 import maskkit
 from maskkit.errors import NoKernel
+from maskkit_keras.kernels import widen
 from maskkit_keras.masks import Allowed
 from maskkit_keras.values import torch_compiles
 
@@ -55,6 +56,24 @@ def _highest(scores: Any) -> Any:
     if keras.backend.backend() == "tensorflow":  # of a batch of nothing it wants a number to begin with
         return ops.max(scores, axis=-1, keepdims=True, initial=_LOWEST)
     return ops.amax(scores, axis=-1, keepdims=True)  # which Torch compiles, as it does not a beginning
+
+
+def pair_scores(query: Any, key: Any, scale: float) -> Any:
+    """Scaled products of queries and keys, in float32 at least: in float16 those of large activations overflow.
+
+    Args:
+        query: (batch, queries, heads, width).
+        key: (batch, keys, key heads, width), for as many key heads as query heads, or a divisor of that.
+        scale: of the scores.
+
+    Returns:
+        (batch, heads, queries, keys).
+    """
+    batch, queries, heads, width = ops.shape(query)
+    keys, key_heads = ops.shape(key)[1], key.shape[2]
+    # Query heads that share a key head stand side by side.
+    grouped = ops.reshape(widen(query) * scale, (batch, queries, key_heads, heads // key_heads, width))
+    return ops.reshape(ops.einsum("bqkgd,bskd->bkgqs", grouped, widen(key)), (batch, heads, queries, keys))
 
 
 def attend(
@@ -129,12 +148,10 @@ def _by_value(query: Any, key: Any, value: Any, allowed: Allowed, scale: float) 
 def _explicit(
     query: Any, key: Any, value: Any, allowed: Allowed, scale: float, dropout: Callable[[Any], Any] | None
 ) -> tuple[Any, Any]:
-    batch, queries, heads, width = ops.shape(query)
+    batch, queries, heads, _ = ops.shape(query)
     keys, key_heads = ops.shape(key)[1], key.shape[2]
-    # Query heads that share a key head stand side by side; scaled before the product, float16 scores do not overflow.
-    grouped = ops.reshape(query * scale, (batch, queries, key_heads, heads // key_heads, width))
-    scores = ops.reshape(ops.einsum("bqkgd,bskd->bkgqs", grouped, key), (batch, heads, queries, keys))
-    weights = masked_softmax(scores, allowed.dense(queries, keys))
+    scores = pair_scores(query, key, scale)
+    weights = ops.cast(masked_softmax(scores, allowed.dense(queries, keys)), value.dtype)
     used = dropout(weights) if dropout else weights
     used = ops.reshape(used, (batch, key_heads, heads // key_heads, queries, keys))
     context = ops.einsum("bkgqs,bskv->bqkgv", used, value)

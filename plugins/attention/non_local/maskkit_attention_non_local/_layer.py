@@ -31,7 +31,7 @@ class NonLocalAttention(AttentionLayer):
         except ValueError as error:
             rule = "must be an activation that Keras knows"
             raise ConfigError(message(self.config, "output_activation", rule, self.output_activation)) from error
-        options = dict(epsilon=1e-5, gamma_initializer="zeros", dtype=self.dtype_policy, name="norm")
+        options = dict(epsilon=1e-5, gamma_initializer="zeros", dtype=self.variable_dtype, name="norm")
         if self.normalization == "batch":
             self.norm = BatchNormalization(momentum=0.9, **options)
         else:
@@ -101,15 +101,19 @@ class NonLocalAttention(AttentionLayer):
                 x = ops.where(ops.reshape(keep, (ops.shape(keep)[0], height, width, 1)), x, ops.zeros_like(x))
             x = self.convolution(x)
         context = self._gather(ops.reshape(x, (batch, height * width, channels)), keep, training)
-        outputs = project(context, self.output_kernel, self.output_bias)
+        weights = (None if w is None else ops.cast(w, context.dtype) for w in (self.output_kernel, self.output_bias))
+        outputs = project(context, *weights)
         outputs = ops.reshape(outputs, (batch, height, width, outputs.shape[-1]))
         if self.norm:
             outputs = self.norm(outputs, **({"training": training} if self.normalization == "batch" else {}))
-        outputs = self.activation(outputs)
+        outputs = self.activation(ops.cast(outputs, inputs.dtype))
         return inputs + outputs if self.use_residual else outputs
 
     def _gather(self, x, keep, training):
-        """f g (B, N, attention channels), of pixels x (B, N, C)."""
+        """f g (B, N, attention channels), of pixels x (B, N, C).
+
+        Where no softmax bounds f, it grows with the square of x: it stays in float32 at least, and so does f g.
+        """
         value = project(x, self.value_kernel, self.value_bias)
         if self.attention_mode == "gaussian":
             wide = widen(x)  # unscaled products would soon overflow in float16
@@ -125,7 +129,7 @@ class NonLocalAttention(AttentionLayer):
         else:
             weights = self.weights_dropout.drop(self._pairs(*wide[:2]), training)
             context = ops.einsum("bqk,bkv->bqv", weights, wide[2])
-        return ops.cast(context, value.dtype)
+        return context
 
     def _by_softmax(self, query, key, value, scale, keep, training):
         heads = (x[:, :, None, :] for x in (query, key, value))

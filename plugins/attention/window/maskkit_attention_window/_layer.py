@@ -9,7 +9,9 @@ from maskkit_keras import (
     allowed_pixels,
     boolean,
     masked_softmax,
+    pair_scores,
     project,
+    widen,
 )
 
 from . import Window
@@ -84,7 +86,8 @@ class WindowAttention(AttentionLayer):
         scale = (self.dim // self.num_heads) ** -0.5 if self.qk_scale is None else self.qk_scale
         positions = relative_positions(ops.arange(windows.shape[1], dtype="int32"), *self.config.window)
         bias = ops.transpose(ops.take(self.position_table, positions, axis=0), (2, 0, 1))
-        weights = masked_softmax(ops.einsum("bqhd,bkhd->bhqk", query * scale, key) + bias, allowed)
+        scores = pair_scores(query, key, scale) + widen(bias)
+        weights = ops.cast(masked_softmax(scores, allowed), value.dtype)
         outputs = project(self.read(weights, value, training), self.output_kernel, self.output_bias, inputs=2)
         return self.output_dropout.drop(outputs, training), weights
 

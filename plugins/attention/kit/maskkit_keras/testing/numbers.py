@@ -111,6 +111,25 @@ def precisions_agree(probe: Probe) -> None:
             assert gap <= explained, f"{probe.name}: mixed_{dtype} is {gap:.2g} away from float32, not {explained:.2g}"
 
 
+def large_activations_are_finite(probe: Probe) -> None:
+    """In half precision, outputs of inputs a thousand times as large are finite where those of float32 fit into it.
+
+    So are the gradients, if all of them fit: on their way they are of that precision too.
+    """
+    inputs, options = [1000 * x for x in probe.inputs()], {}
+    if "keys" in probe.masks:
+        options = probe.key_mask(probe.some_keys(inputs), inputs)
+    layers = probe.layer(), probe.layer(dtype="mixed_float16"), probe.layer(dtype="mixed_bfloat16")
+    exact, *halves = (differentiate(layer, inputs, **options, **probe.defaults(layer)) for layer in layers)
+    for half, largest in zip(halves, (2.0**15, 1e37), strict=True):
+        for found, expected in zip(half.outputs, exact.outputs, strict=True):
+            assert np.isfinite(found[np.abs(expected) < largest]).all(), f"{probe.name}: large inputs overflow"
+        pairs = list(zip(half.of_weights + half.of_inputs, exact.of_weights + exact.of_inputs, strict=True))
+        if all(expected is None or (np.abs(expected) < largest).all() for _, expected in pairs):
+            finite = all(found is None or np.isfinite(found).all() for found, _ in pairs)
+            assert finite, f"{probe.name}: gradients of large inputs overflow"
+
+
 def _rounded(values: Array, dtype: str, draw: int | None) -> Array:
     """In half precision, but as float32; with a `draw` of signs, moved by a unit in the last place."""
     if values.dtype.kind != "f":
@@ -130,4 +149,5 @@ CHECKS: tuple[Callable[[Probe], None], ...] = (
     gradients_reach_every_weight,
     compiled_is_eager,
     precisions_agree,
+    large_activations_are_finite,
 )
