@@ -113,13 +113,27 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As every Keras layer; mask values are wrapped before Keras makes arrays of them that forget their axes."""
-        given = {**dict(zip(self._arguments, args, strict=False)), **kwargs}
+        by_position = dict(zip(self._arguments, args, strict=False))
+        self._check_positions(by_position)
+        given = {**by_position, **kwargs}
         for name, arrive in (("attention_mask", through_keras), ("mask", array_of)):
             if isinstance(mask := MaskValue.unwrap(given.get(name)), Mask):
                 self._check_kind(mask, given[self._arguments[0]])
                 kwargs[name] = arrive(mask)
         kwargs.update(self._carried_masks(given))
         return super().__call__(*args, **kwargs)
+
+    def _check_positions(self, given: dict[str, Any]) -> None:
+        """An array in the place of a mask is most likely an input, as `value` is in Keras' own `layer(x, x)`."""
+        for name in ("attention_mask", "mask"):
+            value = MaskValue.unwrap(given.get(name))
+            if hasattr(value, "shape") and not isinstance(value, Mask):
+                place = self._arguments.index(name) + 1
+                inputs = ", ".join(self._arguments[: place - 1])
+                raise ConfigError(
+                    f"{type(self).__name__} {self.name!r} takes {inputs} by position, and got an array of shape "
+                    f"{tuple(value.shape)} as number {place}; if it is a mask, give it as {name}="
+                )
 
     def _check_kind(self, mask: Mask, inputs: Any) -> None:
         tokens = hasattr(inputs, "shape") and len(inputs.shape) == 3

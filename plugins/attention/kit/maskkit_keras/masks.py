@@ -128,7 +128,7 @@ def scores_mask(
         keys: the number of keys, likewise.
 
     Raises:
-        ConfigError: any other rank than 2, 3 and 4; negative entries, as additive masks have; a size that does not fit.
+        ConfigError: any other rank than 2, 3 and 4; entries that `boolean` refuses; a size that does not fit.
     """
     mask = boolean(mask, name)
     axes = {2: ("batch", "key"), 3: ("batch", "query", "key"), 4: SCORES}.get(len(mask.shape))
@@ -143,13 +143,18 @@ def scores_mask(
 
 
 def boolean(mask: Any, name: str = "attention_mask") -> Any:
-    """A mask value or an array as booleans of Keras' backend: what is not zero is allowed."""
+    """A mask value or an array as booleans of Keras' backend: what is not zero is allowed.
+
+    Raises:
+        ConfigError: floats other than 0 and 1, or negative integers. Only where the numbers are at hand: in a compiled
+            call, and on an accelerator, which would have to be waited for, they count as allowed.
+    """
     mask = MaskValue.unwrap(mask)
     if isinstance(mask, Mask):
         mask = array_of(mask)
     if not is_array(mask):
         mask = np.asarray(mask)
-    _refuse_additive(mask, name)
+    _refuse_no_flags(mask, name)
     return ops.cast(ops.convert_to_tensor(mask), "bool")
 
 
@@ -235,13 +240,19 @@ def is_of_pixels(mask: Any, size: tuple[Any, Any]) -> bool:
     return len(mask.shape) == 2 or (len(mask.shape) == 3 and tuple(ops.shape(mask)[1:]) == tuple(size))
 
 
-def _refuse_additive(mask: Any, name: str) -> None:
-    """Casting an additive mask to booleans would allow what it blocks. Looked at only where that waits for nobody."""
-    if "float" in str(mask.dtype) and host(ops.any(mask < 0)):
-        raise ConfigError(
-            f"Parameter '{name}' must be booleans, or numbers in which non-zero means allowed; "
-            "it has negative entries, so it is an additive mask: give `mask == 0`"
-        )
+def _refuse_no_flags(mask: Any, name: str) -> None:
+    """As booleans an additive mask would allow what it blocks, and features or probabilities nearly everything."""
+    if "bool" in str(mask.dtype) or (numbers := host(mask)) is None:
+        return
+    wrong = numbers < 0 if numbers.dtype.kind in "iu" else (numbers != 0) & (numbers != 1)
+    if not wrong.any():
+        return
+    if (numbers < 0).any():
+        cure = "it has negative entries, so it is an additive mask: give `mask == 0`"
+    else:
+        cure = "say from where on they allow: give `mask > 0.5`, or what it is that you mean"
+    got = f"{numbers.dtype} with the entry {numbers[wrong].flat[0]:g}"
+    raise ConfigError(f"Parameter '{name}' must be booleans, or numbers that are 0 or 1, got {got}; {cure}")
 
 
 def _check_shared(given: Any, size: Any, name: str, text: str) -> None:

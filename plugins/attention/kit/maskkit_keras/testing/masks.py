@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from attrs import field, frozen
+from keras import ops
 import maskkit
-from maskkit import Mask, by_content, take
+from maskkit import ConfigError, Mask, by_content, take
 from maskkit_keras.testing.calls import differentiate
 from maskkit_keras.testing.compare import Array, check_close, check_finite, rows_of, with_noise
 from maskkit_keras.testing.probe import Probe
@@ -174,6 +177,33 @@ def _seen_nothing(outputs: list[Array], inputs: list[Array], probe: Probe, preci
     )
 
 
+def what_is_no_mask_is_refused(probe: Probe) -> None:
+    """Floats that are neither 0 nor 1 are no mask, nor is an array of which only its place says that it is one."""
+    if "keys" not in probe.masks:
+        return
+    layer, inputs = probe.layer(), probe.inputs()
+    (name, keep), *_ = probe.key_mask(probe.some_keys(inputs), inputs).items()
+    for array in (0.7 * keep, keep - 1.0, -1 * keep):
+        entry = next(number for number in array.flat if number not in (0, 1))
+        with refusal(f"Parameter '{name}' must be booleans, or numbers that are 0 or 1", f"with the entry {entry:g}"):
+            layer(*map(ops.convert_to_tensor, inputs), **{name: array}, **probe.defaults(layer))
+    arguments = list(inspect.signature(layer.call).parameters)
+    before = [*inputs, *[None] * arguments.index(name)][: arguments.index(name)]
+    with refusal("by position", f"give it as {name}="):
+        layer(*before, keep, **probe.defaults(layer))
+
+
+@contextmanager
+def refusal(*words: str) -> Iterator[None]:
+    """What happens within is a ConfigError whose text has these words."""
+    try:
+        yield
+    except ConfigError as error:
+        assert all(word in str(error) for word in words), f"{words} are not all in: {error}"
+    else:
+        raise AssertionError(f"not refused: {words}")
+
+
 def weights_are_shares(probe: Probe) -> None:
     """Returned weights are not negative where softmax makes them, blocked ones are 0, and asking changes no output."""
     layer, inputs = probe.layer(), probe.inputs()
@@ -200,5 +230,6 @@ CHECKS: tuple[Callable[[Probe], None], ...] = (
     mask_values_are_keys,
     nothing_allowed_is_finite,
     a_blocked_row_is_finite,
+    what_is_no_mask_is_refused,
     weights_are_shares,
 )
