@@ -17,7 +17,6 @@ class AnchorAttention(AttentionLayer):
     weights_rate = "dropout"
 
     def build(self, input_shape):
-        self.require_width(input_shape, "dim")
         heads, width = self.num_heads, self.dim // self.num_heads
         self.query_kernel = self.add_kernel("query_kernel", (self.dim, heads, width))
         self.kv_kernel = self.add_kernel("kv_kernel", (self.dim, 2, heads, width), parts=2)

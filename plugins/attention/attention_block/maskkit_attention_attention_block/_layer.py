@@ -39,7 +39,6 @@ class AttentionBlock(AttentionLayer):
         self.dropout = self.new_dropout("dropout_rate")
 
     def build(self, input_shape):
-        self.require_width(input_shape, "dim")
         batch, height, width, dim = input_shape
         pixels = None if height is None or width is None else height * width
         self.attention.build(input_shape if self.config.inner == "window" else (batch, pixels, dim))

@@ -42,7 +42,6 @@ class CBAM(AttentionLayer):
         )
 
     def build(self, input_shape):
-        self.require_width(input_shape, "channels")
         self.channel.build(input_shape)
         self.spatial.build(input_shape)
 

@@ -14,7 +14,6 @@ class ChannelAttention(AttentionLayer):
     config_class = Channel
 
     def build(self, input_shape):
-        self.require_width(input_shape, "channels")
         hidden = self.channels // self.ratio
         self.squeeze_kernel = self.add_kernel("squeeze_kernel", (self.channels, hidden))
         self.expand_kernel = self.add_kernel("expand_kernel", (hidden, self.channels))

@@ -19,7 +19,6 @@ class DifferentialMultiHeadAttention(AttentionLayer):
         self.output_dropout = self.new_dropout("dropout", apart=1)
 
     def build(self, input_shape):
-        self.require_width(input_shape, "dim")
         heads, width, value_width = self.num_heads, self.head_dim, self.value_dim or 2 * self.head_dim
         self.query_kernel = self.add_kernel("query_kernel", (self.dim, 2, heads, width), parts=2)
         self.key_kernel = self.add_kernel("key_kernel", (self.dim, 2, heads, width), parts=2)

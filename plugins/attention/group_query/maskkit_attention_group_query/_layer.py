@@ -16,7 +16,6 @@ class GroupedQueryAttention(AttentionLayer):
     weights_rate = "dropout_rate"
 
     def build(self, input_shape):
-        self.require_width(input_shape, "d_model")
         heads, key_heads, width = self.n_head, self.n_kv_head, self.d_model // self.n_head
         all_heads = heads + 2 * key_heads
         self.qkv_kernel = self.add_kernel(

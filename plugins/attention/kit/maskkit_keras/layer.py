@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from functools import partial
+import re
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any, ClassVar
 
 import keras
@@ -56,11 +58,25 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         return ops.cast((widen(inputs) - widen(self.moving_mean)) * gain + widen(self.beta), inputs.dtype)
 
 
-class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
+class _BuiltAtOnce(type(keras.layers.Layer)):  # type: ignore[misc]
+    """Builds a layer when it is made, if its config knows how wide its inputs are: Torch's optimizers, `state_dict` and
+    `.to` take the weights that are there."""
+
+    def __call__(cls, *args: Any, **params: Any) -> Any:
+        layer = super().__call__(*args, **params)
+        if (shape := layer.known_shape()) is not None:
+            layer.build(shape)
+        return layer
+
+
+class AttentionLayer(keras.layers.Layer, metaclass=_BuiltAtOnce):  # type: ignore[misc]
     """Base class: `config_class` is the whole constructor, and every parameter is an attribute of the layer.
 
     Subclasses define `config_class`, `build` and `call`. Its arguments `attention_mask` and `mask` take mask values;
     `mask` and `<input>_mask` receive the masks that Keras carries along.
+
+    Where `shapes` of the config gives the width of all inputs as a parameter, the layer is built when it is made, and
+    the width of its inputs is checked; else the first inputs tell it.
 
     Class attributes:
         config_class: the light config.
@@ -77,6 +93,8 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
         super().__init_subclass__(**options)
         if hasattr(cls, "config_class"):
             cls.__signature__ = _signature(cls.config_class)
+        if "build" in vars(cls):
+            cls.build = _once(cls.build)
         names = list(inspect.signature(cls.call).parameters)[1:]
         cls._arguments = names
         cls._mask_sources = {"mask": names[0]} if "mask" in names else {}
@@ -88,6 +106,11 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**options)
         self.supports_masking = True
         self.config = config
+        self._inputs = declared_inputs(config)
+        widths = {axes[-1] for inputs in self._inputs for axes in inputs}
+        self._width = (
+            widths.pop() if len(widths) == 1 and widths <= maskkit.parameters(self.config_class).keys() else ""
+        )
         self._kernel_count = 0
         for name in maskkit.parameters(self.config_class):
             setattr(self, name, self._parameter(name, getattr(config, name)))
@@ -116,6 +139,8 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
         by_position = dict(zip(self._arguments, args, strict=False))
         self._check_positions(by_position)
         given = {**by_position, **kwargs}
+        if self._width:
+            self._check_width(*(getattr(x, "shape", ()) for x in _listed(given.get(self._arguments[0]))))
         for name, arrive in (("attention_mask", through_keras), ("mask", array_of)):
             if isinstance(mask := MaskValue.unwrap(given.get(name)), Mask):
                 self._check_kind(mask, given[self._arguments[0]])
@@ -199,6 +224,15 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
             regularizer=self.bias_regularizer,
         )
 
+    def known_shape(self) -> tuple[int | None, ...] | None:
+        """For `build`: the shape of its input, where the config gives the width; None where only inputs tell it."""
+        return (*[None] * (len(self._inputs[0][0]) - 1), getattr(self, self._width)) if self._width else None
+
+    def _check_width(self, *shapes: Any) -> None:
+        for shape in shapes:
+            if shape:
+                self.require_width(shape, self._width)
+
     def require_width(self, shape: tuple[int | None, ...], name: str) -> None:
         """For `build`: the last axis of an input is as wide as a parameter says."""
         if shape[-1] != getattr(self, name):
@@ -242,6 +276,26 @@ class AttentionLayer(keras.layers.Layer):  # type: ignore[misc]
         if self.weights_dropout is not None:
             weights = self.weights_dropout.drop(weights, training)
         return ops.einsum("bhqs,bshv->bqhv", weights, value)
+
+
+def declared_inputs(config: Attention) -> list[list[list[str]]]:
+    """For every way to call a layer that `shapes` of its config declares, the axes of each input."""
+    ways = [way.partition("->")[0] for way in config.shapes.split(";") if way.strip()]
+    return [[[axis.strip() for axis in axes.split(",")] for axes in re.findall(r"\(([^)]*)\)", way)] for way in ways]
+
+
+def _once(build: Callable[..., None]) -> Callable[..., None]:
+    """A `build` that checks the width of inputs, and makes no weights again: loading builds what is built already."""
+
+    @wraps(build)
+    def once(self: AttentionLayer, *shapes: Any, **named: Any) -> None:
+        if self._width:
+            for given in (*shapes, *named.values()):
+                self._check_width(*(given if given and isinstance(given[0], (list, tuple)) else [given]))
+        if not self.built:
+            build(self, *shapes, **named)
+
+    return once
 
 
 def _listed(value: Any) -> list[Any]:

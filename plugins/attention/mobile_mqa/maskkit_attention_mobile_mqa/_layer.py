@@ -37,7 +37,6 @@ class MobileMQA(AttentionLayer):
         return convolution, norm
 
     def build(self, input_shape):
-        self.require_width(input_shape, "dim")
         width = self.dim // self.num_heads
         self.query_kernel = self.add_kernel("query_kernel", (self.dim, self.num_heads, width))
         self.key_kernel = self.add_kernel("key_kernel", (self.dim, 1, width))

@@ -15,7 +15,6 @@ class MultiHeadAttention(AttentionLayer):
     weights_rate = "dropout_rate"
 
     def build(self, input_shape):
-        self.require_width(input_shape, "embed_dim")
         heads, width = self.num_heads, self.embed_dim // self.num_heads
         self.qkv_kernel = self.add_kernel("qkv_kernel", (self.embed_dim, 3, heads, width), parts=3)
         self.output_kernel = self.add_kernel("output_kernel", (heads, width, self.embed_dim), inputs=2)

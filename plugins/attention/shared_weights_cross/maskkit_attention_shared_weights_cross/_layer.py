@@ -17,8 +17,6 @@ class SharedWeightsCrossAttention(AttentionLayer):
     weights_rate = "dropout_rate"
 
     def build(self, input_shape):
-        for shape in input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]:
-            self.require_width(shape, "dim")
         heads, width = self.num_heads, self.dim // self.num_heads
         self.qkv_kernel = self.add_kernel("qkv_kernel", (self.dim, 3, heads, width), parts=3)
         self.output_kernel = self.add_kernel("output_kernel", (heads, width, self.dim), inputs=2)

@@ -29,6 +29,10 @@ class SpatialAttention(AttentionLayer):
             name="convolution",
         )
 
+    def known_shape(self):
+        """Of any width: the convolution is over two pools of the channels."""
+        return (None,) * 4
+
     def build(self, input_shape):
         self.convolution.build((*input_shape[:-1], 2))
 

@@ -30,8 +30,6 @@ class WindowAttention(AttentionLayer):
         self.output_dropout = self.new_dropout("proj_dropout_rate")
 
     def build(self, input_shape):
-        self.require_width(input_shape, "dim")
-        self._check_shape(input_shape)
         heads, head_width = self.num_heads, self.dim // self.num_heads
         self.qkv_kernel = self.add_kernel("qkv_kernel", (self.dim, 3, heads, head_width), parts=3)
         self.output_kernel = self.add_kernel("output_kernel", (heads, head_width, self.dim), inputs=2)

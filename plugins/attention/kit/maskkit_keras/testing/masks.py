@@ -199,9 +199,10 @@ def refusal(*words: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        assert all(word in str(error) for word in words), f"{words} are not all in: {error}"
+        text = str(error)
     else:
         raise AssertionError(f"not refused: {words}")
+    assert all(word in text for word in words), f"{words} are not all in: {text}"
 
 
 def weights_are_shares(probe: Probe) -> None:

@@ -12,7 +12,7 @@ import keras
 import maskkit
 from maskkit_keras.testing.calls import Differentiated, arrays, call
 from maskkit_keras.testing.compare import check_close, check_finite
-from maskkit_keras.testing.probe import Probe
+from maskkit_keras.testing.probe import Probe, ways
 
 
 def shapes_are_declared(probe: Probe) -> None:
@@ -51,6 +51,23 @@ def _saved(probe: Probe, layer: Any) -> tuple[Any, Any]:
         return model, keras.saving.load_model(path)
 
 
+def it_is_built_when_it_is_made(probe: Probe) -> None:
+    """A layer whose config gives the width has all its weights at once, the same after the first call and loading."""
+    layer = probe.config.layer()
+    if layer.known_shape() is None:
+        read = {axes[-1] for ins, _ in ways(probe.config) for axes in ins}
+        assert read & {"C", "D"}, f"{probe.name}: its config gives the width, and it is not built"
+        return
+    names = [weight.path for weight in layer.weights]
+    assert layer.built, f"{probe.name}: not built"
+    assert len(set(names)) == len(names), f"{probe.name}: built twice: {names}"
+    probe.built(layer)
+    assert [weight.path for weight in layer.weights] == names, f"{probe.name}: the first call adds weights"
+    again = type(layer).from_config(layer.get_config())
+    again.build_from_config(layer.get_build_config())
+    assert len(again.weights) == len(names), f"{probe.name}: loading adds weights"
+
+
 def the_config_comes_back(probe: Probe) -> None:
     """`get_config` holds the arguments as given, and builds a layer of the same config."""
     layer = probe.config.layer(name="a_name")
@@ -67,5 +84,6 @@ def the_config_comes_back(probe: Probe) -> None:
 CHECKS: tuple[Callable[[Probe], None], ...] = (
     shapes_are_declared,
     sizes_may_be_unknown,
+    it_is_built_when_it_is_made,
     the_config_comes_back,
 )
