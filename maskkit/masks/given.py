@@ -11,6 +11,7 @@ from attrs import field, frozen
 from maskkit import limits
 from maskkit.arrays.fields import as_array, as_flags, by_content
 from maskkit.arrays.indices import take
+from maskkit.arrays.libraries import host
 from maskkit.errors import ConfigError
 from maskkit.masks.axes import HEADS, is_attention
 from maskkit.masks.mask import AttentionMask, Mask
@@ -18,6 +19,7 @@ from maskkit.masks.spans import Spans
 from maskkit.validators import Rule, array, one_of, positive, shown
 
 _BOOLEANS = array(dtype="bool")
+_FEW_CELLS = 2**20
 _TWO_ENDS = Rule(
     "must have 2 entries along its first axis, the first keys and those behind the last", lambda x: len(x) == 2
 )
@@ -49,6 +51,19 @@ class Given(Mask):
         """What the array says there."""
         value = take(self.array, *index)
         return value if self.true == "allowed" else ~value
+
+    def spans(self, *rows: Any) -> Spans | None:
+        """The runs of a few rows are soon found in the array itself."""
+        values = host(self.array)
+        count = np.broadcast(*rows).size if len(rows) > 1 else np.size(rows)
+        if values is None or count * self.shape[-1] > _FEW_CELLS:
+            return self._found(rows, loose=False)
+        return Spans.from_bool(values[rows] if self.true == "allowed" else ~values[rows])
+
+    @property
+    def intervals(self) -> int:
+        """As three rows tell."""
+        return self._traced.intervals if self.on_host else 1
 
 
 @frozen(kw_only=True, repr=False)
