@@ -24,7 +24,7 @@ class Parameter:
         type: in words.
         default: the default as plain data, None where it is required.
         limits: what its validator asks for, in words.
-        help: from the docstring's Attributes section.
+        help: from the docstring's Attributes section, and how else the parameter may be spelt.
     """
 
     name: str
@@ -94,10 +94,15 @@ def parameters(cls: type[Item]) -> tuple[Parameter, ...]:
             required=field.required,
             default=None if field.required or field.is_made else plain(field.attribute.default),
             limits=_limits(cls, field.attribute),
-            help=help_of.get(field.name, ""),
+            help=" ".join(filter(None, [help_of.get(field.name, ""), _spellings(cls, field.name)])),
         )
         for field in fields.parameters(cls).values()
     )
+
+
+def _spellings(cls: type[Item], name: str) -> str:
+    others = [spelling for spelling, own in cls.aliases.items() if own == name]
+    return f"Also {', '.join(others)}." if others else ""
 
 
 def _limits(cls: type[Item], attribute: attrs.Attribute[Any]) -> str:

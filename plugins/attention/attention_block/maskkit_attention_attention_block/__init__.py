@@ -1,6 +1,6 @@
 """Attention block: attention and a perceptron on a feature map, each added to what goes in."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 from maskkit import ConfigError, UnknownName, config, hookimpl, lazy, multiple, one_of, optional, positive, rate, seed
@@ -78,6 +78,7 @@ class AttentionBlockConfig(TrainableAttention):
         dict(dim=8, num_heads=2, attention_type="group_query_attention", use_layer_scale=False, use_bias=False),
         dict(dim=8, num_heads=2, attention_type="differential", normalization_position="post", dropout_rate=0.1),
     )
+    aliases: ClassVar = {"embed_dim": "dim", "d_model": "dim", "n_head": "num_heads", "dropout": "dropout_rate"}
     rules = (multiple("dim", "num_heads"),)
     shapes = "(B, H, W, dim) -> (B, H, W, dim)"
     blocked = ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from inspect import get_annotations
 from typing import Any
 
 from attrs import field, frozen
@@ -27,9 +28,32 @@ def keras_config(value: Any) -> Any:
     return keras.saving.serialize_keras_object(value)
 
 
+_WIDTH = ("embed_dim", "dim", "d_model")
+_HEADS = ("num_heads", "n_head")
+_DROPOUT = ("dropout_rate", "dropout")
+_WEIGHTS_DROPOUT = ("attention_dropout", "attn_dropout_rate")
+
+
+def common_spellings(names: Collection[str]) -> dict[str, str]:
+    """For parameters of these names, what else layers call them: spelling -> name.
+
+    One dropout is that of the attention weights; where the weights have one of their own, `dropout` is another.
+    """
+    single = not set(names) & set(_WEIGHTS_DROPOUT)
+    groups = [_WIDTH, _HEADS, *([_DROPOUT + _WEIGHTS_DROPOUT] if single else [_DROPOUT, _WEIGHTS_DROPOUT])]
+    own = [[name for name in group if name in names] for group in groups]
+    return {
+        spelling: found[0]
+        for group, found in zip(groups, own, strict=True)
+        if len(found) == 1
+        for spelling in group
+        if spelling != found[0]
+    }
+
+
 @frozen(kw_only=True)
 class TrainableAttention(Attention):
-    """Config of an attention layer that has kernels.
+    """Config of an attention layer that has kernels. Width, heads and dropout may be spelt as other layers do.
 
     Attributes:
         kernel_initializer: how kernels start; each kernel gets numbers of its own, seeded or not.
@@ -37,6 +61,11 @@ class TrainableAttention(Attention):
         kernel_regularizer: adds a loss for kernels.
         bias_regularizer: adds a loss for biases.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "aliases" not in vars(cls):
+            cls.aliases = common_spellings({name for base in cls.__mro__ for name in get_annotations(base)})
+        super().__init_subclass__(**options)
 
     kernel_initializer: Any = field(default="glorot_uniform", converter=keras_config, validator=initializer, hash=False)
     bias_initializer: Any = field(default="zeros", converter=keras_config, validator=initializer, hash=False)

@@ -13,6 +13,7 @@ import maskkit
 from maskkit import Attention
 from maskkit.testing import check_class, check_light_import, check_parameters, check_round_trip, left_out
 from maskkit_keras.testing import masks, numbers, shapes
+from maskkit_keras.testing.masks import refusal
 from maskkit_keras.testing.probe import Probe, ways
 
 CHECKS: tuple[Callable[[Probe], None], ...] = (*shapes.CHECKS, *numbers.CHECKS, *masks.CHECKS)
@@ -68,10 +69,24 @@ def _probes(cls: type[Attention]) -> list[Probe]:
     return _PROBES[cls]
 
 
+def check_spellings(cls: type[Attention]) -> None:
+    """A parameter by another of its spellings gives the same config, which keeps its own name; both are refused."""
+    for spelling, name in cls.aliases.items():
+        for sample in cls.samples:
+            if name not in sample:
+                continue
+            others = {key: value for key, value in sample.items() if key != name}
+            found = maskkit.build(cls, {**others, spelling: sample[name]})
+            assert maskkit.to_dict(found) == maskkit.to_dict(maskkit.build(cls, sample)), f"{spelling} is not {name}"
+            with refusal(f"{name!r} and {spelling!r} are the same parameter"):
+                maskkit.build(cls, {name: sample[name], spelling: sample[name], **others})
+
+
 def check_config(cls: type[Attention]) -> None:
     """The light half: samples, round trip, documented parameters, refused mistakes, an import without Keras."""
     check_class(cls, "attention")
     for sample in cls.samples:
         check_round_trip(maskkit.build(cls, sample))
+    check_spellings(cls)
     check_parameters(cls)
     check_light_import(cls.__module__)
