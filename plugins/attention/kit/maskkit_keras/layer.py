@@ -102,7 +102,7 @@ class AttentionLayer(keras.layers.Layer, metaclass=_BuiltAtOnce):  # type: ignor
 
     def __init__(self, **params: Any) -> None:
         options = {name: params.pop(name) for name in KERAS_OPTIONS if name in params}
-        config = maskkit.build(self.config_class, params)
+        config: Any = maskkit.build(self.config_class, params)
         super().__init__(**options)
         self.supports_masking = True
         self.config = config
