@@ -180,3 +180,28 @@ def test_mixed_precision_computes_in_half():
     y = MaskedEmbedding(20, 3, dtype="mixed_bfloat16")(TokenMasking(dtype="mixed_bfloat16")(tensor(TOKENS)))
     assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
     np.testing.assert_array_equal(mask_of(y), TOKENS != 0)
+
+
+LAYERS_OF_TOKENS = {
+    "adaptive_multi_head": dict(num_heads=2, key_dim=4),
+    "anchor": dict(dim=8, num_heads=2, num_anchor_tokens=3),
+    "capsule_routing": dict(num_heads=2),
+    "differential": dict(dim=8, num_heads=2, head_dim=4),
+    "group_query": dict(d_model=8, n_head=2, n_kv_head=1),
+    "hopfield": dict(num_heads=2, key_dim=4, update_steps_max=1),
+    "multi_head": dict(embed_dim=8, num_heads=2),
+    "perceiver": dict(dim=8, num_heads=2),
+    "reflect": {},
+    "shared_weights_cross": dict(dim=8, num_heads=2, split_sizes=(2, 4)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS_OF_TOKENS)
+def test_padding_that_is_not_finite_is_blanked_before_attention(name):
+    """Behind TokenMasking, NaN and infinity at padding give what zeros there give."""
+    layer = maskkit.create(name, **LAYERS_OF_TOKENS[name])
+    x, real = np.random.default_rng(0).normal(size=(1, 6, 8)).astype("float32"), np.arange(6)[None] < 4
+    x[~real] = 0
+    expected = numpy(layer(tensor(x), attention_mask=real))
+    x[:, 4:] = np.array([[np.nan], [np.inf]])
+    np.testing.assert_array_equal(numpy(layer(TokenMasking()(tensor(x), mask=tensor(real)))), expected)
