@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,15 +36,17 @@ def parse(text: str) -> range:
 
 def write(pictures: Sequence[Picture], steps: range, output: Path) -> None:
     """One frame for each step, of equal size, with the step over it."""
-    frames = []
-    for step, picture in zip(steps, pictures, strict=True):
-        drawn, file = picture.figure(), BytesIO()
-        drawn.suptitle(f"step {step:,}", fontsize=11)
-        drawn.savefig(file, format="png", dpi=100)
-        frames.append(file)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image  # matplotlib brings it
 
-    first, *others = [Image.open(file).convert("RGB") for file in frames]
+    frames = []
+    for step, picture in zip(steps, pictures, strict=True):
+        drawn = picture.figure()
+        drawn.suptitle(f"step {step:,}", fontsize=11)
+        canvas = FigureCanvasAgg(drawn)
+        canvas.draw()
+        frames.append(Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB"))
+    first, *others = frames
     form = "GIF" if output.suffix.lower() == ".gif" else "PNG"
     with written(output) as whole:
         first.save(whole, format=form, save_all=True, append_images=others, duration=_MILLISECONDS, loop=0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperOption
-from maskkit.errors import ConfigError, MaskkitError
+from maskkit.errors import ConfigError, MaskkitError, UnknownName, config_error
 
 if TYPE_CHECKING:
     from maskkit.configs.describe import Parameter
@@ -231,7 +231,16 @@ def _items(tree: Any) -> list[tuple[type[Item], Mapping[str, Any]]]:
     from maskkit.configs.reading import leaves
     from maskkit.registry.loader import registry
 
-    return [(registry.find(node["type"]), node) for node in leaves(tree)]
+    found: list[tuple[type[Item], Mapping[str, Any]]] = []
+    unknown: list[UnknownName] = []
+    for node in leaves(tree):
+        try:
+            found.append((registry.find(node["type"]), node))
+        except UnknownName as error:
+            unknown.append(error)
+    if unknown:
+        raise unknown[0] if len(unknown) == 1 else config_error(list(dict.fromkeys(map(str, unknown))), "the config")
+    return found
 
 
 def _options(items: list[tuple[type[Item], Mapping[str, Any]]], taken: set[str]) -> list[TyperOption]:

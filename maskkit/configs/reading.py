@@ -132,8 +132,8 @@ class _Reader:
             return found
         if self.length_hidden:
             self.problems = [(path, rest) for path, error in self.problems if (rest := _but_length(error))]
-        if len(self.problems) == 1:
-            path, error = self.problems[0]
+        path, error = self.problems[0]
+        if len(self.problems) == 1 and (not path or len(problems_of(error)) == 1):
             raise type(error)(f"{path}: {error}") if path else error
         texts = [f"{path}: {text}" if path else text for path, error in self.problems for text in problems_of(error)]
         raise config_error(texts, "the config")

@@ -68,7 +68,7 @@ class _OfLength:
     def __init__(self, mask: Mask, length: Any) -> None:
         self.mask = copy.copy(mask)
         object.__setattr__(self.mask, "seq_len", length)  # as it is: a validator would look at its value
-        self.shape, self.axes = mask.shape, mask.axes
+        self.shape, self.axes, self.depth = mask.shape, mask.axes, mask.depth
 
     def allows(self, *index: Any) -> Any:
         try:

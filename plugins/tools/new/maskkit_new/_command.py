@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 import typer
 import maskkit
 from maskkit import ConfigError
+from maskkit.outputs import written
 
 app = typer.Typer()
 
@@ -107,7 +108,8 @@ def new(kind: str, name: str, into: Path = Path()) -> Path:
     try:
         for path, text in files.items():
             (beside / path).parent.mkdir(parents=True, exist_ok=True)
-            (beside / path).write_text(text, encoding="utf-8")
+            with written(beside / path) as file:
+                file.write(text.encode())
         beside.chmod(0o755)  # mkdtemp's are the owner's alone
         beside.rename(target)
     except BaseException:
