@@ -315,11 +315,10 @@ def test_refused(params, text):
 
 @pytest.mark.parametrize("shape", [(2, 8, 6), (2, None, 6), (2, 6), (2, 1, 3, 3, 6)])
 def test_other_shapes_are_refused(shape):
-    """With both numbers of pixels where windows have the wrong one; before and after the layer is built."""
+    """With both numbers of pixels where windows have the wrong one; of symbolic inputs and of arrays."""
     layer = WindowAttention(dim=6, num_heads=2, window_size=3)
     with pytest.raises(ValueError, match=r"windows of window_size=3, \(batch, 9, 6\), got the shape \(2, "):
-        layer.build(shape)
-    layer.build((None, 9, 6))
+        layer(keras.KerasTensor(shape))
     with pytest.raises(ValueError, match=r"\(batch, 9, 6\), got the shape \(2, 8, 6\)"):
         layer(np.ones((2, 8, 6), "float32"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, ClassVar
 
@@ -58,13 +59,24 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         return ops.cast((widen(inputs) - widen(self.moving_mean)) * gain + widen(self.beta), inputs.dtype)
 
 
+_MAKING: ContextVar[bool] = ContextVar("_MAKING", default=False)
+"""Whether one of these layers is in its constructor."""
+
+
 class _BuiltAtOnce(type(keras.layers.Layer)):  # type: ignore[misc]
     """Builds a layer when it is made, if its config knows how wide its inputs are: Torch's optimizers, `state_dict` and
-    `.to` take the weights that are there."""
+    `.to` take the weights that are there.
+
+    A layer made inside of another's constructor is left to that one's `build`, which gives its weights their path.
+    """
 
     def __call__(cls, *args: Any, **params: Any) -> Any:
-        layer = super().__call__(*args, **params)
-        if (shape := layer.known_shape()) is not None:
+        inside = _MAKING.set(True)
+        try:
+            layer = super().__call__(*args, **params)
+        finally:
+            _MAKING.reset(inside)
+        if not _MAKING.get() and (shape := layer.known_shape()) is not None:
             layer.build(shape)
         return layer
 

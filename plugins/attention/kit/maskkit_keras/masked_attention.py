@@ -89,6 +89,10 @@ class MaskedAttention(AttentionLayer):
         """The constructor's arguments, as plain data."""
         return {**super().get_config(), "attention": to_dict(self.config.attention), "mask": self.config.mask.tree()}
 
+    def known_shape(self) -> tuple[int | None, ...] | None:
+        """That of the layer inside."""
+        return self.attention.known_shape()  # type: ignore[no-any-return]
+
     def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
         """Build the layer inside."""
         if not self.attention.built:
