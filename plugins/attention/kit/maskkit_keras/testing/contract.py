@@ -16,8 +16,14 @@ from maskkit_keras.testing import masks, numbers, shapes
 from maskkit_keras.testing.masks import refusal
 from maskkit_keras.testing.probe import Probe, ways
 
-CHECKS: tuple[Callable[[Probe], None], ...] = (*shapes.CHECKS, *numbers.CHECKS, *masks.CHECKS)
-"""Everything an attention layer promises; masks last, for a layer that mixes samples seems to see what is blocked."""
+CHECKS: tuple[Callable[[Probe], None], ...] = (
+    *shapes.CHECKS,
+    *numbers.CHECKS,
+    *masks.CHECKS,
+    numbers.a_batch_may_be_empty,
+)
+"""Everything an attention layer promises, what tells most first: a layer that mixes samples seems to see what is
+blocked, and whatever is done over a row fails where there is none."""
 
 
 def check_attention(cls: type[Attention]) -> list[str]:

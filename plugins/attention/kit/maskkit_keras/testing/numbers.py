@@ -145,7 +145,6 @@ def _rounded(values: Array, dtype: str, draw: int | None) -> Array:
 CHECKS: tuple[Callable[[Probe], None], ...] = (
     kernels_start_apart,
     samples_are_apart,
-    a_batch_may_be_empty,
     gradients_reach_every_weight,
     compiled_is_eager,
     precisions_agree,
