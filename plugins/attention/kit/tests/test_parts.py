@@ -62,7 +62,7 @@ def test_an_additive_mask_is_refused():
         scores_mask(np.array([[0.0, -1e9]], "float32"))
 
 
-def test_anything_but_zero_is_allowed():
+def test_one_is_allowed_and_zero_blocked():
     assert numbers(scores_mask(np.array([[0.0, 1.0, 1.0]], "float32"))).ravel().tolist() == [False, True, True]
 
 

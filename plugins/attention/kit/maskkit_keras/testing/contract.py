@@ -20,7 +20,7 @@ CHECKS: tuple[Callable[[Probe], None], ...] = (
     *shapes.CHECKS,
     *numbers.CHECKS,
     *masks.CHECKS,
-    numbers.a_batch_may_be_empty,
+    *numbers.EXTREMES,
 )
 """Everything an attention layer promises, what tells most first: a layer that mixes samples seems to see what is
 blocked, and whatever is done over a row fails where there is none."""
