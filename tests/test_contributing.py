@@ -57,6 +57,7 @@ def run(name: str, *args: str) -> list[list[str]]:
     return [[*RUN_AS[name], *args, *(["--no-deps"] if name == "pip" else [])]]
 
 
+@pytest.mark.slow
 def test_the_five_commands_add_a_mask(copy, python):
     assert len(commands()) == 5
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}

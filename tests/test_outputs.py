@@ -240,6 +240,7 @@ def test_a_killed_process_leaves_the_file_that_was_there(tmp_path):
         "import os, signal, sys, numpy as np\n"
         "from maskkit import outputs\n"
         "from maskkit.cli import run\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background of a shell
         "write = outputs._File.write\n"
         "def slowly(file, data):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

@@ -77,7 +77,11 @@ ERRORS = [
         "Parameter 'dropout_rate' must be between 0.0 and 1.0, got 1.5",
     ),
     ("multi_head", dict(embed_dim=10, num_heads=4), "Parameter 'embed_dim' must be divisible by num_heads=4, got 10"),
-    ("multi_head", dict(embed_dim=256, num_head=4), "unknown parameter 'num_head'; did you mean 'num_heads'?"),
+    (
+        "multi_head",
+        dict(embed_dim=256, num_head=4),
+        "unknown parameter 'num_head'; did you mean 'num_heads' or 'n_head'?",
+    ),
     ("multi_head", dict(embed_dim=True), "Parameter 'embed_dim' must be an integer, got True"),
     ("group_query", dict(d_model=8, n_head=2, n_kv_head=0), "Parameter 'n_kv_head' must be positive, got 0"),
     ("group_query", dict(d_model=8, n_head=2, n_kv_head=2, max_seq_len=0), "Parameter 'max_seq_len' must be positive"),

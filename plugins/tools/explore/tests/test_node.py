@@ -70,6 +70,7 @@ def compositions(seed):
             continue  # batches or heads that do not meet
 
 
+@pytest.mark.slow
 def test_compositions_are_equal_to_numpy(compare):
     """2,000 at random: each pair, each row's spans, boxes, counts, and the mask that is given back."""
     masks = list(islice(compositions(7), COMPOSITIONS + 100))

@@ -43,12 +43,14 @@ def python(env, *args, cwd=None):
 # -- what is made -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_tests_of_every_template_pass(plugins, site):
     names = [str(plugins / f"my_{kind}") for kind in KINDS]
     out = python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *names, cwd=plugins)
     assert "11 passed" in out, out
 
 
+@pytest.mark.slow
 def test_the_readme_of_every_template_is_true(plugins, site):
     """Its snippets run, one after the other, and what is drawn is what it shows."""
     code = ""
