@@ -142,7 +142,8 @@ def _tensorflow(layer: Any, inputs: list[Any], options: dict[str, Any]) -> tuple
             tape.watch(x)
         outputs = layer(*inputs, **options)
         loss = loss_of(outputs)
-    return outputs, tape.gradient(loss, [*(w.value for w in layer.trainable_weights), *inputs])
+    found = tape.gradient(loss, [*(w.value for w in layer.trainable_weights), *inputs])
+    return outputs, [None if one is None else tf.convert_to_tensor(one) for one in found]  # of a table: its rows alone
 
 
 def _jax(layer: Any, inputs: list[Any], options: dict[str, Any]) -> tuple[Any, list[Any]]:
