@@ -181,7 +181,7 @@ def test_it_is_so_in_every_precision(name, dtype):
     layer, x, mask = layer_of(name, dtype=dtype), inputs_of(name, 64), window(64)
     layer(x)
     found, expected = (differentiate(layer, [x], attention_mask=given) for given in (mask, mask.allowed()[None]))
-    close(found, expected, {"float64": 1e-12, "mixed_float16": 5e-3, "mixed_bfloat16": 4e-2}[dtype])
+    close(found, expected, {"float64": 1e-12, "mixed_float16": 5e-3, "mixed_bfloat16": 6e-2}[dtype])
     assert not found.outputs[0][:, 5].any()
 
 

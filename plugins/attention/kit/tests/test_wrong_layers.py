@@ -178,7 +178,7 @@ def test_what_is_right_passes():
         (computed_by(blocked=-3.0), "blocked keys are seen"),
         # numbers
         ({"computed": of_unit_length}, "is not finite in mixed_float16"),
-        ({"kernels": frozen_query}, "no gradient reaches .*query_kernel"),
+        ({"kernels": frozen_query}, "gradient reaches .*query_kernel|gradient of .*query_kernel is 0"),
         ({"kernel": equal_kernels}, "kernels start equal"),
         ({"computed": mixed_batch}, "the batch is mixed"),
         # shapes and saving
