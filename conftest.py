@@ -4,6 +4,8 @@ import os
 import sys
 from importlib import metadata
 
+import pytest
+
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -29,3 +31,18 @@ def pytest_report_header():
         return None
     which = f"torchvision {version('torchvision')} is not for torch {version('torch')}"
     return f"{which}: tests run as if it were not installed, and those of timm, which needs it, are skipped"
+
+
+@pytest.fixture
+def cli(capsys, monkeypatch):
+    """Runs a command line: (exit code, stdout, stderr)."""
+    from maskkit.cli import run
+
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*args):
+        code = run(list(args))
+        done = capsys.readouterr()
+        return code, done.out, done.err
+
+    return call

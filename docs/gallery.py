@@ -143,10 +143,14 @@ def write(kind: str) -> None:
         if path.relative_to(ROOT) not in wanted:
             path.unlink()
     for path, text in wanted.items():
-        target = ROOT / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            target.write_text(text, encoding="utf-8")
+        update(ROOT / path, text)
+
+
+def update(path: Path, text: str) -> None:
+    """Write a file if that changes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

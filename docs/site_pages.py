@@ -26,10 +26,7 @@ def write(folder: Path) -> None:
         if str(path.relative_to(folder)) not in pages:
             path.unlink()
     for name, text in pages.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+        gallery.update(folder / name, text)
 
 
 def links(text: str, folder: Path) -> str:

@@ -10,15 +10,12 @@ import sys
 from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from maskkit.cli import streams
 from maskkit.cli.targets import Target, TargetCommand, build_target, naming, tell_seeds
 from maskkit.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("maskkit.draw")
 

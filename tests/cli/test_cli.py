@@ -12,20 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import maskkit
-from maskkit.cli import run
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch):
-    """Runs a command line: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*args):
-        code = run(list(args))
-        done = capsys.readouterr()
-        return code, done.out, done.err
-
-    return call
 
 
 def in_process_of_its_own(*args, **options):

@@ -1,17 +1,6 @@
 """`maskkit plan`: the table of kernels for a mask and shapes."""
 
 import pytest
-from maskkit.cli import run
-
-
-@pytest.fixture
-def cli(capsys):
-    def call(*args):
-        code = run(list(args))
-        done = capsys.readouterr()
-        return code, done.out, done.err
-
-    return call
 
 
 def test_the_table_says_which_kernel_and_why(cli):

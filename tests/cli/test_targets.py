@@ -12,17 +12,10 @@ PICTURE = "┌──┐\n│█▄│\n└──┘\n"
 
 
 @pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Runs a command line in a folder of its own: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("COLUMNS", "80")
+def cli(cli, monkeypatch, tmp_path):
+    """In a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*args):
-        code = run(list(args))
-        done = capsys.readouterr()
-        return code, done.out, done.err
-
-    return call
+    return cli
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

@@ -8,24 +8,16 @@ import matplotlib.image
 import numpy as np
 import pytest
 import maskkit
-from maskkit.cli import run
 
 SMALL = ["multi_block", "--input-size", "32", "--patch-size", "8", "--num-target-masks", "1", "--seed", "0"]
 SMALL += ["--target-scale", "0.2,0.3"]
 
 
 @pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Runs a command line: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("COLUMNS", "80")
+def cli(cli, monkeypatch, tmp_path):
+    """In a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*args):
-        code = run(list(args))
-        done = capsys.readouterr()
-        return code, done.out, done.err
-
-    return call
+    return cli
 
 
 def small(**more):
