@@ -72,9 +72,7 @@ def _allowed(mask: Mask, inputs: Any) -> Any:
     """Booleans beside the inputs."""
     kind = library(inputs)
     if kind == "torch":
-        from maskkit.masks.exports.sdpa import allowed_on  # it imports Torch
-
-        return allowed_on(mask, inputs.device)
+        return mask.allowed("torch", "bool", inputs.device)
     return mask.allowed(kind, "bool")
 
 

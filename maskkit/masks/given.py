@@ -20,6 +20,7 @@ from maskkit.validators import Rule, array, one_of, positive, shown
 
 _BOOLEANS = array(dtype="bool")
 _FEW_CELLS = 2**20
+"""Booleans of an array whose runs are looked for at once."""
 _TWO_ENDS = Rule(
     "must have 2 entries along its first axis, the first keys and those behind the last", lambda x: len(x) == 2
 )

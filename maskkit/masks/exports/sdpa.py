@@ -34,7 +34,7 @@ def call_with_mask(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     given = {**dict(zip(_PARAMETERS, args, strict=False)), **kwargs}
     mask, query = given["attn_mask"], given["query"]
     if torch._C._are_functorch_transforms_active():
-        return func(**{**given, "attn_mask": with_heads(mask, allowed_on(mask, query.device))})
+        return func(**{**given, "attn_mask": with_heads(mask, mask.allowed("torch", "bool", query.device))})
     if exports.attention is not None and (out := exports.attention(**given)) is not None:
         return out
     alone = (query.shape[-2], given["key"].shape[-2]) == mask.shape and not given.get("is_causal")
@@ -65,17 +65,5 @@ def _is_causal(mask: Pattern) -> bool:
         return False
 
 
-def allowed_on(mask: Pattern, device: Any) -> torch.Tensor:
-    """What a mask allows, as booleans on a device; eager, and while compiling."""
-    tensor: torch.Tensor = _constant(mask, str(device)) if mask.on_host else _allowed(mask, device)
-    return tensor
-
-
 def _allowed(mask: Pattern, device: Any) -> Any:
     return array(mask, "torch", "bool", device, on=1, off=0)
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _constant(mask: Pattern, device: str) -> Any:
-    """The booleans; while compiling they are a constant of the graph, and nothing of ours is traced."""
-    return _allowed(mask, device)
