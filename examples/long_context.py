@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # here: imported later, it would hold the group for good, whose threads can abort the end
 from torch.nn import functional
 import maskkit
 

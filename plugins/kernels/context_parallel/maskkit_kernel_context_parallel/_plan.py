@@ -1,8 +1,10 @@
 """Which keys a rank needs and from whom: agreed upon by all ranks before the first exchange, then kept."""
 
 import json
+from collections.abc import MutableMapping
 from hashlib import sha256
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,8 +15,9 @@ from maskkit.limits import Recent
 from maskkit_kernel_context_parallel._exchange import Exchange
 from maskkit_kernel_context_parallel._roll_call import RankError, Watch
 
-_kept: dict[str, Recent] = {}
-"""Exchanges of every group. All its ranks keep and forget the same ones, or one would ask while others exchange."""
+_kept: MutableMapping[Any, Recent] = WeakKeyDictionary()
+"""Exchanges of every group, while it lives. All its ranks keep and forget the same ones, or one would ask while others
+exchange."""
 
 
 def exchange_of(query: Any, key: Any, value: Any, mask: Any, shards: Any, group: Any, options: Any) -> Exchange:
@@ -30,9 +33,8 @@ def exchange_of(query: Any, key: Any, value: Any, mask: Any, shards: Any, group:
     group = group.get_group() if hasattr(group, "get_group") else group
     group = dist.group.WORLD if group is None else group
     shapes = _shapes(query, key, value, options)
-    name = dist.distributed_c10d._get_process_group_name(group)
-    told = mask, shards.digest, str(shapes), tuple(map(tuple, (query.shape, key.shape))), str(query.device), name
-    found: Exchange = _kept.setdefault(name, Recent()).get(
+    told = mask, shards.digest, str(shapes), tuple(map(tuple, (query.shape, key.shape))), str(query.device)
+    found: Exchange = _kept.setdefault(group, Recent()).get(
         told, lambda: _agreed(query, key, value, mask, shards, group, shapes)
     )
     return found

@@ -2,6 +2,7 @@
 
 import time
 from typing import Any
+from weakref import ref
 
 import torch.distributed as dist
 from maskkit.errors import MaskkitError
@@ -22,8 +23,14 @@ class Watch:
     """
 
     def __init__(self, group: Any = None) -> None:
-        self.group = dist.group.WORLD if group is None else group
+        # A group that somebody still holds outlives destroy_process_group, and its threads abort the process that ends.
+        self._group = ref(dist.group.WORLD if group is None else group)
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+
+    @property
+    def group(self) -> Any:
+        """The process group."""
+        return self._group()
 
     def __enter__(self) -> None:
         return None

@@ -3,10 +3,12 @@
 import os
 import sys
 from datetime import timedelta
+from weakref import ref
 
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before there is a group, which it would hold
 from torch.distributed.device_mesh import init_device_mesh
 import maskkit
 from maskkit_kernel_context_parallel import _exchange, _plan
@@ -170,7 +172,10 @@ def main(how):
     check("causal", causal, maskkit.shards(causal, size, chunk=8), group=dist.new_group(range(size)))
     check_training(found["causal documents"], maskkit.shards(found["causal documents"], size, chunk=8))
     check_disagreement(causal, found["window"], maskkit.shards(causal, size, chunk=8))
+    group = ref(dist.group.WORLD)
     dist.destroy_process_group()
+    assert group() is None, "its threads would still run when Python ends, which aborts"
+    assert not _plan._kept
     sys.stdout.write("done\n")
 
 
