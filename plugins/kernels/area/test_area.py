@@ -118,17 +118,21 @@ def test_heads_and_samples_with_equal_masks_are_planned_once():
 def test_a_neighborhood_is_computed_in_strips(monkeypatch):
     """Of 64 x 64 places, each with 7 x 7 neighbors: 14 x 10 keys for 8 x 4 of them, and none gathered for each.
 
-    Lanes are brought into strips one after the other here, as they are where they are large.
+    Strips are all alike but the first and the last. Lanes are brought into them one after the other, as they are where
+    they are large.
     """
     monkeypatch.setattr(_torch, "_TEMPORARY", 2**17)
     mask = maskkit.create("neighborhood", height=64, width=64, kernel_size=7)
     asked = problem(mask)
     assert Area().fits(asked).pairs <= 3 * 4096 * 49
     job = _plan.job(asked, None, backward=False)
-    assert sorted(job.grid.order) == list(range(4096))
+    assert [one.keys.strips for one in job.grid] == [1, 6, 1]
+    places = torch.arange(4096)[None]
+    every = torch.cat([_torch._taken(one.queries, places).flatten() for one in job.grid])
+    assert every.sort()[0].tolist() == list(range(4096))
     assert all(call.runs is None for _, layers in job.planes for calls in layers for call in calls)
     q, k, v = (torch.randn(1, heads, 4096, 16, requires_grad=True) for heads in (4, 2, 2))
-    assert len(list(_torch._by_lanes(job, k[0]))) == 2
+    assert [lanes for _, _, lanes, _ in _torch._by_strips(job, k[0])][1:3] == [slice(0, 1), slice(1, 2)]
     found, expected = (maskkit.attend(q, k, v, mask, kernel=kernel, enable_gqa=True) for kernel in ("area", "dense"))
     torch.testing.assert_close(found, expected)
     for one, other in zip(*(torch.autograd.grad(x.sum(), (q, k, v)) for x in (found, expected)), strict=True):

@@ -49,7 +49,8 @@ def seconds(layers: Sequence[Sequence[Call]], lanes: int, runs: int, problem: Pr
     return total * OTHER.get(problem.dtype, 1.0) * MARGIN
 
 
-def reordered(grid: Strips, lanes: int, problem: Problem, backward: bool) -> float:
+def reordered(grid: Sequence[Strips], lanes: int, problem: Problem, backward: bool) -> float:
     """The estimate for bringing a grid into strips, and back."""
-    elements = max(problem.head_dim, problem.value_dim) * (4 if backward else 2) * (len(grid.order) + len(grid.keys))
-    return elements * lanes * GATHER[backward]
+    places = sum(runs.strips * runs.size for one in grid for runs in (one.queries, one.keys))
+    width = max(problem.head_dim, problem.value_dim)
+    return width * (4 if backward else 2) * places * lanes * GATHER[backward]

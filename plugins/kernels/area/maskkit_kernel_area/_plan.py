@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve, frozen
 from maskkit import Cost, Problem
 from maskkit.limits import Recent
-from maskkit_blocks import Call, Schedules, Strips, strips
+from maskkit_blocks import Schedules, Strips, strips
 from maskkit_kernel_area import _cost, _fused
 from maskkit_kernel_area._torch import Job, Lanes, lanes_of
 
@@ -72,12 +72,12 @@ class _Planes:
         return [(lanes_of(of, i, self.problem.kv_heads), Schedules(one)) for i, one in enumerate(spans)]
 
     @cached_property
-    def strips(self) -> tuple[Strips, Schedules] | None:
-        """A grid in strips, and ways to compute it; None where there is no grid, or no time to look for it."""
+    def strips(self) -> list[tuple[Strips, Schedules]]:
+        """A grid in strips, and ways to compute each; none where there is no grid, or no time to look for it."""
         spans = self.found[0][1].spans
-        if len(self.found) > 1 or spans.lo.size > _SEARCHED or (found := strips(spans)) is None:
-            return None
-        return found, Schedules(found.spans)
+        if len(self.found) > 1 or spans.lo.size > _SEARCHED:
+            return []
+        return [(one, Schedules(one.spans)) for one in strips(spans) or ()]
 
 
 def _schedule(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
@@ -101,21 +101,24 @@ def _cheapest(schedules: Schedules, costed: Any, sizes: tuple[int, ...]) -> Any:
 
 
 def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
-    total, pairs, chosen, grid = _cost.FIXED[backward], 0, [], None
-    for lanes, schedules in planes.found:
-        heads = sum(one.count for one in lanes)
+    sizes = (rows,) if rows else _ROWS[backward]
 
-        def costed(layers: list[list[Call]], heads: int = heads, runs: int = len(lanes)) -> Any:
-            return _cost.seconds(layers, heads, runs, planes.problem, backward), layers
+    def cheapest(lanes: list[Lanes], schedules: Schedules, times: int = 1) -> tuple[float, int, Any]:
+        """Seconds, pairs, and what to call, for lanes that there are so many times."""
+        heads = times * sum(one.count for one in lanes)
+        seconds, layers = _cheapest(
+            schedules, lambda it: (_cost.seconds(it, heads, len(lanes), planes.problem, backward), it), sizes
+        )
+        return seconds, heads * sum(call.pairs for calls in layers for call in calls), (lanes, layers)
 
-        seconds, best = _cheapest(schedules, costed, (rows,) if rows else _ROWS[backward])
-        if planes.strips is not None:
-            by_strips, ways = planes.strips
-            costs, option = _cheapest(ways, costed, (rows,) if rows else _ROWS[backward])
-            costs += _cost.reordered(by_strips, heads, planes.problem, backward)
-            if costs < seconds:
-                seconds, best, grid = costs, option, by_strips
-        total += seconds
-        pairs += heads * sum(call.pairs for calls in best for call in calls)
-        chosen.append((lanes, best))
-    return _Schedule(Job(chosen, grid), total, pairs)
+    grid = None
+    chosen = [cheapest(*one) for one in planes.found]
+    if planes.strips:
+        lanes = planes.found[0][0]
+        every = [one for one, _ in planes.strips]
+        by_strips = [cheapest(lanes, ways, one.keys.strips) for one, ways in planes.strips]
+        moved = _cost.reordered(every, sum(one.count for one in lanes), planes.problem, backward)
+        if moved + sum(one[0] for one in by_strips) < chosen[0][0]:
+            grid, chosen = every, [(moved, 0, None), *by_strips]
+    seconds = _cost.FIXED[backward] + sum(one[0] for one in chosen)
+    return _Schedule(Job([one[2] for one in chosen if one[2]], grid), seconds, sum(one[1] for one in chosen))

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from maskkit_blocks import Call, Strips
+from maskkit_blocks import Call, Runs, Strips
 from maskkit_kernel_area import _fused
 
 _KEPT_CELLS = 2**16
 """Up to so many cells what a call blocks is kept as floats; beyond, making it anew costs little beside the call."""
-_TEMPORARY = 2**20
+_TEMPORARY = 2**19
 """Elements of the largest temporary array, which then stays in the cache; blocks of a call beyond come in another."""
 WIDE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 """In what sums over several calls are held."""
@@ -61,10 +61,10 @@ def lanes_of(of: Any, plane: int, kv_heads: int) -> list[Lanes]:
 
 
 class Job(NamedTuple):
-    """For every plane its lanes and the layers of its calls; and a grid's strips, in whose order they take the rows."""
+    """For every plane its lanes and the layers of its calls; of a grid for every pattern of its strips."""
 
     planes: list[tuple[list[Lanes], list[list[Call]]]]
-    grid: Strips | None = None
+    grid: list[Strips] | None = None
 
 
 def _view(x: torch.Tensor, lane: int, lane_step: int, lanes: int, start: int, step: int, count: int, size: int) -> Any:
@@ -135,24 +135,39 @@ def forward(
     if job.grid is None:
         return _forward(job, q, k, v, scale)
     out, lse = torch.empty_like(q), q.new_empty(q.shape[:2], dtype=WIDE.get(q.dtype, q.dtype))
-    back = torch.from_numpy(np.argsort(job.grid.order))
-    for part, lanes, of_query in _by_lanes(job, k):
-        given = _taken(job.grid.order, q[of_query]), *(_taken(job.grid.keys, x[lanes]) for x in (k, v))
+    for strips, part, lanes, of_query in _by_strips(job, k):
+        given = _taken(strips.queries, q[of_query]), *(_taken(strips.keys, x[lanes]) for x in (k, v))
         for whole, found in zip((out, lse), _forward(part, *given, scale), strict=True):
-            torch.index_select(found, 1, back, out=whole[of_query])
+            place = _places(strips.queries, whole[of_query])
+            place.copy_(found.view(place.shape))
     return out, lse
 
 
-def _by_lanes(job: Job, k: torch.Tensor) -> Iterator[tuple[Job, slice, slice]]:
-    """The job of a grid for a few lanes at a time, whose arrays are brought into another order; and which those are,
-    of key and of query."""
+def _by_strips(job: Job, k: torch.Tensor) -> Iterator[tuple[Strips, Job, slice, slice]]:
+    """Strips of one pattern in a few lanes at a time, which are the lanes of a job; and which those are, of key and of
+    query."""
     assert job.grid is not None
-    [(every, layers)] = job.planes
-    few, group = max(1, _TEMPORARY // (len(job.grid.keys) * k.shape[-1])), every[0].group
-    for first in range(0, len(k), few):
-        stop = min(first + few, len(k))
-        lanes = [one._replace(count=stop - first) for one in every]
-        yield Job([(lanes, layers)]), slice(first, stop), slice(first * group, stop * group)
+    for strips, (every, layers) in zip(job.grid, job.planes, strict=True):
+        few, group = max(1, _TEMPORARY // (strips.keys.strips * strips.keys.size * k.shape[-1])), every[0].group
+        for first in range(0, len(k), few):
+            stop = min(first + few, len(k))
+            lanes = [one._replace(count=(stop - first) * strips.keys.strips) for one in every]
+            yield strips, Job([(lanes, layers)]), slice(first, stop), slice(first * group, stop * group)
+
+
+def _places(runs: Runs, x: torch.Tensor) -> torch.Tensor:
+    """A view of an array (lanes, length, ...): (strips, lanes, count, width, ...)."""
+    of_lane, of_row = x.stride()[:2]
+    return x.as_strided(
+        (runs.strips, len(x), runs.count, runs.width, *x.shape[2:]),
+        (runs.apart * of_row, of_lane, runs.step * of_row, of_row, *x.stride()[2:]),
+        x.storage_offset() + runs.start * of_row,
+    )
+
+
+def _taken(runs: Runs, x: torch.Tensor) -> torch.Tensor:
+    """Every strip of every lane as a lane."""
+    return _places(runs, x).reshape(runs.strips * len(x), runs.size, *x.shape[2:])
 
 
 def _forward(
@@ -177,15 +192,6 @@ def _forward(
     return out.to(q.dtype), lse
 
 
-def _taken(places: Any, x: torch.Tensor) -> torch.Tensor:
-    return x.index_select(1, torch.from_numpy(places))
-
-
-def _returned(places: Any, part: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """What was taken from an array brought back to its places, and added where they are the same."""
-    return torch.zeros_like(like, dtype=part.dtype).index_add_(1, torch.from_numpy(places), part)
-
-
 def _merge(out: torch.Tensor, lse: torch.Tensor, new: torch.Tensor, new_lse: torch.Tensor) -> None:
     """Softmax over two sets of keys, from the softmax over each: weighted by their shares of the sum, exactly."""
     total = torch.logaddexp(lse, new_lse)
@@ -201,15 +207,17 @@ def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, s
     if job.grid is None:
         found = _added_up(job, grad, q, k, v, out, lse, scale)
         return [total.to(x.dtype) for total, x in zip(found, (q, k, v), strict=True)]
-    order, keys = job.grid.order, job.grid.keys
-    grads = [torch.empty_like(x) for x in (q, k, v)]
-    for part, lanes, of_query in _by_lanes(job, k):
-        its_grad, its_q, its_out, its_lse = (_taken(order, x[of_query]) for x in (grad, q, out, lse))
-        its_k, its_v = (_taken(keys, x[lanes]) for x in (k, v))
+    grads = [torch.zeros_like(x, dtype=WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
+    for strips, part, lanes, of_query in _by_strips(job, k):
+        its_grad, its_q, its_out, its_lse = (_taken(strips.queries, x[of_query]) for x in (grad, q, out, lse))
+        its_k, its_v = (_taken(strips.keys, x[lanes]) for x in (k, v))
         found = _added_up(part, its_grad, its_q, its_k, its_v, its_out, its_lse, scale)
-        for whole, at, places, new in zip(grads, (of_query, lanes, lanes), (order, keys, keys), found, strict=True):
-            whole[at] = _returned(places, new, whole[at])
-    return grads
+        wholes = grads[0][of_query], grads[1][lanes], grads[2][lanes]
+        for runs, whole, new in zip((strips.queries, strips.keys, strips.keys), wholes, found, strict=True):
+            places = _places(runs, whole)
+            for place, one in zip(places, new.view(places.shape), strict=True):  # keys of neighbours overlap
+                place.add_(one)
+    return [total.to(x.dtype) for total, x in zip(grads, (q, k, v), strict=True)]
 
 
 def _added_up(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> list[torch.Tensor]:

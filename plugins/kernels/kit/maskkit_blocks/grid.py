@@ -12,40 +12,85 @@ _TILE = 8
 """Columns of a grid that a strip has, and columns and rows of a tile."""
 
 
+class Runs(NamedTuple):
+    """Places of a grid's strips: `width` from `start` on, as many a `step` further, `count` times; and the same for the
+    next of `strips`, which stand `apart`."""
+
+    start: int
+    width: int
+    step: int
+    count: int
+    apart: int = 0
+    strips: int = 1
+
+    @property
+    def size(self) -> int:
+        """Places of a strip."""
+        return self.width * self.count
+
+    def with_next(self, other: Runs) -> Runs | None:
+        """Both, if the other is the next strip."""
+        apart = other.start - self.start - self.apart * (self.strips - 1)
+        alike = other[1:4] == self[1:4] and apart > 0 and (self.strips == 1 or apart == self.apart)
+        return self._replace(apart=apart, strips=self.strips + 1) if alike else None
+
+
 class Strips(NamedTuple):
-    """A grid in strips of few columns, one after the other: neighbours down and across then stand close together.
+    """Strips of few columns, under one pattern: neighbours down and across stand close together in each.
 
     Attributes:
-        order: the queries, strip by strip.
-        keys: for every strip the keys that it sees, ascending; some stand in several strips.
-        spans: of the queries in this order, as places among `keys`.
+        queries: their places in the grid.
+        keys: the keys that each strip sees, ascending; neighbours share some.
+        spans: of the queries of each as places among its keys.
     """
 
-    order: Ints
-    keys: Ints
+    queries: Runs
+    keys: Runs
     spans: Spans
 
 
-def strips(spans: Spans) -> Strips | None:
-    """Strips of a grid, if `grid_width` finds one."""
+def strips(spans: Spans) -> list[Strips] | None:
+    """Strips of a grid, if `grid_width` finds one, in whose lines the intervals stay."""
     wide = grid_width(spans)
-    if wide is None:
+    if wide is None or spans.shape[0] % wide or spans.limit % wide:
         return None
-    down, across = np.divmod(np.arange(spans.shape[0]), wide)
-    order = np.lexsort((across, down, across // _TILE))
-    keys: list[Ints] = []
-    lo, hi = np.empty((2, *spans.lo.shape), np.int64)
-    start = before = 0
-    for size in np.bincount(across // _TILE).tolist():
-        strip = slice(start, start + size)
-        first, last = spans.lo[:, order[strip]], spans.hi[:, order[strip]]
-        begun, ended = (np.bincount(ends.ravel(), minlength=spans.limit + 1) for ends in (first, last))
-        seen = np.cumsum(begun - ended)[:-1] > 0
-        place = before + np.append(0, np.cumsum(seen))
-        lo[:, strip], hi[:, strip] = place[first], place[last]
-        keys.append(np.flatnonzero(seen))
-        start, before = strip.stop, int(place[-1])
-    return Strips(order, np.concatenate(keys), Spans.cut(lo, hi, before))
+    lo, hi = (ends.reshape(len(spans), -1, wide) for ends in (spans.lo, spans.hi))
+    real = lo < hi
+    line, left = np.divmod(lo, wide)
+    right = hi - line * wide
+    firsts = np.arange(0, wide, _TILE)
+    begin = np.minimum.reduceat(np.where(real, left, wide).min(axis=(0, 1)), firsts).tolist()
+    end = np.maximum.reduceat(np.where(real, right, 0).max(axis=(0, 1)), firsts).tolist()
+    if max(end) > wide or min(end) == 0:
+        return None
+    found: list[Strips] = []
+    for first, start, stop in zip(firsts.tolist(), begin, end, strict=True):
+        some = np.s_[:, :, first : first + _TILE]
+        width = stop - start
+        own = Spans.cut(
+            *(
+                np.where(real[some], line[some] * width + ends[some] - start, 0).reshape(len(spans), -1)
+                for ends in (left, right)
+            ),
+            spans.limit // wide * width,
+        )
+        one = Strips(
+            Runs(first, own.shape[0] // lo.shape[1], wide, lo.shape[1]),
+            Runs(start, width, wide, spans.limit // wide),
+            own,
+        )
+        last = found.pop() if found else None
+        found += [one] if last is None else _joined(last, one)
+    return found
+
+
+def _joined(last: Strips, one: Strips) -> list[Strips]:
+    """Both as one, if they have one pattern."""
+    if np.array_equal(last.spans.lo, one.spans.lo) and np.array_equal(last.spans.hi, one.spans.hi):
+        queries, keys = last.queries.with_next(one.queries), last.keys.with_next(one.keys)
+        if queries and keys:
+            return [Strips(queries, keys, one.spans)]
+    return [last, one]
 
 
 def grid_width(spans: Spans) -> int | None:
