@@ -150,6 +150,11 @@ class AttentionLayer(keras.layers.Layer, metaclass=_BuiltAtOnce):  # type: ignor
         """As every Keras layer; mask values are wrapped before Keras makes arrays of them that forget their axes."""
         by_position = dict(zip(self._arguments, args, strict=False))
         self._check_positions(by_position)
+        pairs, other = (MaskValue.unwrap(kwargs.get(name)) for name in ("mask", "attention_mask"))
+        free = {"mask", "attention_mask"} <= set(self._arguments[len(args) :])
+        if free and isinstance(pairs, AttentionMask) and (other is None or isinstance(other, AttentionMask)):
+            # Of queries and keys, it is no padding that Keras carries on to the next layer.
+            kwargs |= {"mask": None, "attention_mask": pairs if other is None else other & pairs}
         given = {**by_position, **kwargs}
         if self._width:
             self._check_width(*(getattr(x, "shape", ()) for x in _listed(given.get(self._arguments[0]))))

@@ -98,6 +98,20 @@ def test_a_mask_value_gives_what_its_booleans_give(name, asked):
     assert not asked
 
 
+@pytest.mark.parametrize("name", [name for name in KEEP if name != "perceiver"])  # whose inputs have masks by name
+def test_as_mask_it_is_the_same_and_not_carried_on(name, asked):
+    """A mask of queries and keys is no padding; beside another one both hold."""
+    layer, x, options = layer_of(name), inputs_of(name, 16), options_of(name, 16)
+    both, causal = window(16) & maskkit.create("causal", seq_len=16), maskkit.create("causal", seq_len=16)
+    expected = numbers(layer(x, attention_mask=both, **options))
+    asked.clear()
+    found = layer(x, mask=both, **options)
+    assert asked
+    assert getattr(found, "_keras_mask", None) is None
+    close(numbers(found), expected)
+    close(numbers(layer(x, mask=causal, attention_mask=window(16), **options)), expected)
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_layers_that_change_scores_take_booleans(name, asked):
     layer, x, mask = layer_of(name, **OTHERS[name]), inputs_of(name, 16), window(16)
