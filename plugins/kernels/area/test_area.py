@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 import maskkit
 from maskkit.kernels.conformance import check_small_masks
 from maskkit.testing import check_kernel
-from maskkit_kernel_area import Area, _fused, _plan, _torch
+from maskkit_kernel_area import Area, _cost, _fused, _plan, _torch
 
 
 def problem(mask, heads=1, **more):
@@ -137,6 +137,27 @@ def test_a_neighborhood_is_computed_in_strips(monkeypatch):
     torch.testing.assert_close(found, expected)
     for one, other in zip(*(torch.autograd.grad(x.sum(), (q, k, v)) for x in (found, expected)), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("temporary", [2**10, 2**20])
+@pytest.mark.parametrize("sizes", [(16, 20, 5), (80, 9, 3), (33, 17, 7), (24, 24, 15)], ids=str)
+def test_strips_of_any_grid_are_exact(monkeypatch, sizes, temporary):
+    """Columns that are no multiple of a strip's, under grouped heads, in half precision too."""
+    monkeypatch.setattr(_cost, "reordered", lambda *_: -1.0)  # whatever it costs
+    monkeypatch.setattr(_plan, "_found", type(_plan._found)())
+    monkeypatch.setattr(_torch, "_TEMPORARY", temporary)
+    mask = maskkit.create("neighborhood", **dict(zip(("height", "width", "kernel_size"), sizes, strict=True)))
+    assert _plan.job(problem(mask), None, backward=False).grid
+    n = sizes[0] * sizes[1]
+    q, k, v = (torch.randn(2, heads, n, 8, dtype=torch.float64, requires_grad=True) for heads in (4, 2, 2))
+    found, expected = (maskkit.attend(q, k, v, mask, kernel=kernel, enable_gqa=True) for kernel in ("area", "dense"))
+    torch.testing.assert_close(found, expected)
+    grads = [torch.autograd.grad(x.square().sum(), (q, k, v)) for x in (found, expected)]
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+    halves = [x.detach().to(torch.bfloat16) for x in (q, k, v)]
+    half = maskkit.attend(*halves, mask, kernel="area", enable_gqa=True)
+    torch.testing.assert_close(half.double(), expected, atol=0.02, rtol=0.02)
 
 
 def test_the_log_sum_exp_has_a_gradient():

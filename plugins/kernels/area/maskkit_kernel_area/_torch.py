@@ -156,10 +156,10 @@ def _by_strips(job: Job, k: torch.Tensor) -> Iterator[tuple[Strips, Job, slice, 
 
 
 def _places(runs: Runs, x: torch.Tensor) -> torch.Tensor:
-    """A view of an array (lanes, length, ...): (strips, lanes, count, width, ...)."""
+    """A view of an array (lanes, length, ...): (strips, lanes, lines, width, ...)."""
     of_lane, of_row = x.stride()[:2]
     return x.as_strided(
-        (runs.strips, len(x), runs.count, runs.width, *x.shape[2:]),
+        (runs.strips, len(x), runs.lines, runs.width, *x.shape[2:]),
         (runs.apart * of_row, of_lane, runs.step * of_row, of_row, *x.stride()[2:]),
         x.storage_offset() + runs.start * of_row,
     )

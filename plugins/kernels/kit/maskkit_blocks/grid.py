@@ -13,20 +13,20 @@ _TILE = 8
 
 
 class Runs(NamedTuple):
-    """Places of a grid's strips: `width` from `start` on, as many a `step` further, `count` times; and the same for the
-    next of `strips`, which stand `apart`."""
+    """Places of a grid's strips: `width` from `start` on, as many a `step` further, in so many `lines`; and the same for
+    the next of `strips`, which stand `apart`."""
 
     start: int
     width: int
     step: int
-    count: int
+    lines: int
     apart: int = 0
     strips: int = 1
 
     @property
     def size(self) -> int:
         """Places of a strip."""
-        return self.width * self.count
+        return self.width * self.lines
 
     def with_next(self, other: Runs) -> Runs | None:
         """Both, if the other is the next strip."""
@@ -67,13 +67,11 @@ def strips(spans: Spans) -> list[Strips] | None:
     for first, start, stop in zip(firsts.tolist(), begin, end, strict=True):
         some = np.s_[:, :, first : first + _TILE]
         width = stop - start
-        own = Spans.cut(
-            *(
-                np.where(real[some], line[some] * width + ends[some] - start, 0).reshape(len(spans), -1)
-                for ends in (left, right)
-            ),
-            spans.limit // wide * width,
+        low, high = (
+            np.where(real[some], line[some] * width + ends[some] - start, 0).reshape(len(spans), -1)
+            for ends in (left, right)
         )
+        own = Spans.cut(low, high, spans.limit // wide * width)
         one = Strips(
             Runs(first, own.shape[0] // lo.shape[1], wide, lo.shape[1]),
             Runs(start, width, wide, spans.limit // wide),
