@@ -64,6 +64,7 @@ def attend(
         ConfigError: shapes, dtypes, devices or the mask do not go together; or the kernel does not fit, or none does.
         UnknownName: no kernel of this name is installed.
     """
+    _check_whole(query, key, value)
     if shards is not None or group is not None:
         given = dict(scale=scale, dropout_p=dropout_p, enable_gqa=enable_gqa, return_lse=return_lse, kernel=kernel)
         return _over_ranks(shards)(*autocast(query, key, value), mask, shards, group, **given)
@@ -75,6 +76,15 @@ def attend(
     options = dict(enable_gqa=enable_gqa, scale=scale, dropout_p=dropout_p, return_lse=return_lse)
     chosen = _chosen(query, key, value, mask, kernel, options)
     return chosen.kernel.attend(query, key, value, mask, chosen.problem)
+
+
+def _check_whole(*arrays: Any) -> None:
+    """No kernel knows what of a DTensor lies where; those of Torch's own context parallelism come here as well."""
+    if any(hasattr(array, "device_mesh") for array in arrays):
+        raise ConfigError(
+            "query, key and value must be plain tensors, got a DTensor, on whose parts a mask is lost or misread; give "
+            "every rank its rows and shards=maskkit.shards(mask, world_size), or whole heads by x.to_local()"
+        )
 
 
 def _over_ranks(shards: Any) -> Any:

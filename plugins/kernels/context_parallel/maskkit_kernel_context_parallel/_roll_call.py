@@ -43,7 +43,10 @@ class Watch:
         try:
             missing = self._roll_call()
         except RuntimeError:  # the store is gone with the rank that kept it
-            return f"rank 0, or who kept the store of the process group, is gone: {why}"
+            return (
+                f"rank 0, or who kept the store of the process group, is gone: it died, or gave up on rank {self.rank}, "
+                f"which is this one, if that came later than the time-out of the group: {why}"
+            )
         if self.rank in missing:
             return f"rank {self.rank}, which is this one, came later than the time-out of the group; the others gave up"
         names = ", ".join(map(str, missing))

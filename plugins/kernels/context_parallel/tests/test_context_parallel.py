@@ -39,14 +39,27 @@ def test_a_model_of_transformers_has_the_scores_of_one_process():
 
 
 @pytest.mark.slow
-def test_a_rank_that_is_late_is_named_on_the_others():
-    result = run(4, "late")
-    assert result.returncode
-    assert "RankError: rank 3 is gone, or later than the time-out" in result.stderr
+def test_flex_attention_under_torchs_own_context_parallelism_keeps_the_mask():
+    """Rows dealt out by the load balancer, and the mask along with them."""
+    result = run(2, "", WORKER.with_name("balanced.py"))
+    assert result.returncode == 0, result.stderr[-3000:]
 
 
 @pytest.mark.slow
-def test_a_rank_that_dies_is_named_on_all_others():
+@pytest.mark.parametrize(
+    ("how", "code", "others", "own"),
+    [
+        ("die", 7, "RankError: rank 3 is gone", ""),
+        (
+            "late",
+            1,
+            "RankError: rank 3 is gone, or later than the time-out",
+            "gave up on rank 3, which is this one, if that came later",
+        ),
+    ],
+    ids=["dies", "late"],
+)
+def test_a_rank_that_fails_is_named_on_all(how, code, others, own):
     """Started one by one, for torchrun would end the others before they notice."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -54,14 +67,15 @@ def test_a_rank_that_dies_is_named_on_all_others():
     environment = os.environ | where | {"OMP_NUM_THREADS": "1", "WORLD_SIZE": "4"}
     started = [
         subprocess.Popen(
-            [sys.executable, WORKER, "die"], stderr=subprocess.PIPE, text=True, env=environment | {"RANK": r}
+            [sys.executable, WORKER, how], stderr=subprocess.PIPE, text=True, env=environment | {"RANK": r}
         )
         for r in "0123"
     ]
     errors = [process.communicate(timeout=120)[1] for process in started]
-    assert [process.returncode for process in started] == [1, 1, 1, 7]
+    assert [process.returncode for process in started] == [1, 1, 1, code]
     for error in errors[:3]:
-        assert "RankError: rank 3 is gone" in error, error
+        assert others in error, error
+    assert own in errors[3], errors[3]
 
 
 @pytest.mark.slow
@@ -87,11 +101,11 @@ def test_without_a_process_group_it_says_how_to_start():
 
 def test_torchs_load_balancer_gives_the_rows_of_ranks_and_back():
     shards = maskkit.shards(maskkit.create("causal", seq_len=64), 4, chunk=8)
-    balancer = LoadBalancer(shards)
+    balancer = LoadBalancer(shards, attention="flex_attention")
     order = balancer._generate_indices()[0]
     assert torch.equal(order.view(4, 16), torch.from_numpy(np.stack([shards.rows(rank) for rank in range(4)])))
     assert torch.equal(order[balancer._generate_indices(restore=True)[0]], torch.arange(64))
-    assert torch.equal(generate_permutation(shards), order)
+    assert torch.equal(generate_permutation(shards, attention="flex_attention"), order)
 
 
 def test_torch_shards_a_buffer_by_it(tmp_path):
@@ -99,10 +113,11 @@ def test_torch_shards_a_buffer_by_it(tmp_path):
     from torch.distributed.tensor.experimental._attention import _context_parallel_shard
 
     shards = maskkit.shards(maskkit.create("causal", seq_len=64), 1, chunk=8)
+    balancer = LoadBalancer(shards, attention="flex_attention")
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         mesh = init_device_mesh("cpu", (1,))
-        [rows] = _context_parallel_shard(mesh, [torch.arange(64)[None]], [1], load_balancer=LoadBalancer(shards))
+        [rows] = _context_parallel_shard(mesh, [torch.arange(64)[None]], [1], load_balancer=balancer)
     finally:
         dist.destroy_process_group()
     assert torch.equal(rows[0], torch.from_numpy(shards.rows(0)))
@@ -111,7 +126,34 @@ def test_torch_shards_a_buffer_by_it(tmp_path):
 def test_unequal_ranks_are_refused_where_torch_cuts_equally():
     shards = maskkit.shards(maskkit.create("causal", seq_len=60), 4, chunk=8)
     with pytest.raises(ConfigError, match="equal parts"):
-        generate_permutation(shards)
+        generate_permutation(shards, attention="flex_attention")
+
+
+def test_an_attention_that_would_drop_the_mask_is_refused():
+    shards = maskkit.shards(maskkit.create("causal", seq_len=64), 4, chunk=8)
+    for make in (LoadBalancer, generate_permutation):
+        with pytest.raises(ConfigError, match="wrong results without a word; use maskkit"):
+            make(shards, attention="scaled_dot_product_attention")
+
+
+def test_parts_of_torchs_own_are_refused(tmp_path):
+    """A mask in the call that Torch's context parallelism makes of `scaled_dot_product_attention`."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import DTensor, Shard
+
+    causal = maskkit.create("causal", seq_len=8)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        x = DTensor.from_local(torch.ones(1, 1, 8, 4), init_device_mesh("cpu", (1,)), [Shard(2)])
+        for call in (
+            lambda: maskkit.attend(x, x, x, causal),
+            lambda: maskkit.attend(x, x, x, causal, shards=maskkit.shards(causal, 1, chunk=8)),
+            lambda: torch.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=causal),
+        ):
+            with pytest.raises(ConfigError, match="got a DTensor"):
+                call()
+    finally:
+        dist.destroy_process_group()
 
 
 def test_another_torch_is_refused(monkeypatch):

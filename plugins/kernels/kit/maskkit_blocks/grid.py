@@ -13,8 +13,8 @@ _TILE = 8
 
 
 class Runs(NamedTuple):
-    """Places of a grid's strips: `width` from `start` on, as many a `step` further, in so many `lines`; and the same for
-    the next of `strips`, which stand `apart`."""
+    """Places of a grid's strips: `width` from `start` on, as many a `step` further, in so many `lines`; and the same of
+    each of `strips`, which stand `apart`."""
 
     start: int
     width: int
