@@ -1,12 +1,14 @@
 """Train on packed documents that no single rank holds: each has some rows, and fetches the keys that these see.
 
     torchrun --standalone --nproc-per-node=4 examples/long_context.py --checkpoint run.pt
+    python examples/long_context.py --ranks 4            # the same, and one line if a rank fails in place of a report
     python examples/long_context.py                      # the same losses in one process
 
 A run that finds its checkpoint goes on from there, on any number of ranks.
 """
 
 import argparse
+import logging
 import os
 import sys
 from datetime import timedelta
@@ -15,6 +17,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.distributed.nn  # here: imported later, it would hold the group for good, whose threads can abort the end
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn import functional
 import maskkit
 
@@ -104,13 +108,30 @@ def train(steps: int, checkpoint: Path | None, length: int) -> None:
                 part.replace(checkpoint)
 
 
+def launch(ranks: int, arguments: list[str]) -> None:
+    """This file on so many ranks, as torchrun does; the first rank that ends badly is named, and the others end."""
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    where = dict(run_id="long_context", rdzv_backend="c10d", rdzv_endpoint="localhost:0")
+    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=ranks, max_restarts=0, **where)
+    try:
+        elastic_launch(config, sys.executable)(__file__, *arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        how = f"was ended by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
+        sys.exit(f"rank {rank} {how}, and the run with it; with --checkpoint, the same command goes on from there")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--length", type=int, default=1024)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--timeout", type=float, default=60, help="seconds that a rank is waited for")
+    parser.add_argument("--ranks", type=int, default=1, help="how many to start, where torchrun does not")
     options = parser.parse_args()
+    if options.ranks > 1 and "RANK" not in os.environ:
+        launch(options.ranks, sys.argv[1:])
+        return
     if "RANK" in os.environ:
         dist.init_process_group("gloo", timeout=timedelta(seconds=options.timeout))
     try:

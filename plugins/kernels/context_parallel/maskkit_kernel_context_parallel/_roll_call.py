@@ -44,8 +44,8 @@ class Watch:
             missing = self._roll_call()
         except RuntimeError:  # the store is gone with the rank that kept it
             return (
-                f"rank 0, or who kept the store of the process group, is gone: it died, or gave up on rank {self.rank}, "
-                f"which is this one, if that came later than the time-out of the group: {why}"
+                "rank 0, or who kept the store of the process group, is gone: it died, or gave up on "
+                f"rank {self.rank}, which is this one, if that came later than the time-out of the group: {why}"
             )
         if self.rank in missing:
             return f"rank {self.rank}, which is this one, came later than the time-out of the group; the others gave up"
