@@ -53,6 +53,7 @@ docs: $(VENV)/docs.stamp
 docs-gallery: $(VENV)/test.stamp
 	$(VENV)/bin/python docs/gallery.py
 	$(VENV)/bin/python docs/opening.py
+	$(VENV)/bin/python docs/context_parallel.py
 
 requirements: $(VENV)/python.stamp
 	$(VENV)/bin/python requirements/write.py

@@ -1,5 +1,6 @@
-"""docs/masks.md and docs/strategies.md show every item of this repository, as the generator writes them."""
+"""The pages and pictures that `make docs-gallery` writes are there, whole and up to date."""
 
+import csv
 import runpy
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -15,6 +16,8 @@ KINDS = {"mask": ROOT / "plugins" / "masks", "strategy": ROOT / "plugins" / "jep
 FILES = {kind: GALLERY["files"](kind) for kind in KINDS}
 ITEMS = [(kind, name) for kind in KINDS for name in GALLERY["items"](kind)]
 RUN = "run `make docs-gallery`, and add what it writes"
+SCALING = runpy.run_path(str(ROOT / "docs" / "context_parallel.py"))
+SCALING_TABLE = SCALING["TABLE"].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,6 +77,25 @@ def test_the_readme_leads_to_it(page):
 def test_the_first_picture_of_the_readme_is_up_to_date():
     opening = runpy.run_path(str(ROOT / "docs" / "opening.py"))
     assert opening["PICTURE"].read_text(encoding="utf-8") == opening["picture"](), "run: python docs/opening.py"
+
+
+def test_the_figure_of_context_parallelism_is_drawn_from_its_table():
+    assert SCALING["PICTURE"].read_text(encoding="utf-8") == SCALING["picture"](SCALING_TABLE), RUN
+    assert SCALING["PICTURE"].stat().st_size < 30_000
+
+
+@pytest.mark.parametrize("mask", SCALING["masks"]())
+def test_the_table_of_context_parallelism_has_what_is_counted_now(mask):
+    """Its ends, and a middle where plans change places; the others are counted by the same calls."""
+    ranks = (8, 256, 1024)
+    found = [tuple(line) for line in csv.reader(SCALING_TABLE.splitlines()) if line[0] == mask]
+    assert len(found) == len(SCALING["RANKS"]) * len(SCALING["PLANS"]), RUN
+    counted = [tuple(map(str, line)) for line in SCALING["lines"](mask, ranks)]
+    assert [line for line in found if int(line[1]) in ranks] == counted, RUN
+
+
+def test_lines_that_are_equal_are_drawn_side_by_side():
+    assert SCALING["strands"]([[5.0, 9.0], [5.0, 5.0], [1.0, 1.0]]) == [[6.3, 9.0], [3.7, 5.0], [1.0, 1.0]]
 
 
 def test_the_page_on_strategies_leads_to_their_table():
