@@ -69,7 +69,13 @@ class _Shared:
 
 def as_javascript(value: Any) -> str:
     """Plain data as JavaScript that may stand in a page."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{as_javascript(key)}:{as_javascript(one)}' for key, one in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(as_javascript, value))}]"
+    if isinstance(value, int) and abs(value) > 2**53:
+        return f"{value}n"  # as a double it would be another number
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _item(cls: Any, forms: Sequence[Form], shared: _Shared) -> str:

@@ -2,7 +2,7 @@
 
 For a pair every value is a number. For a box of queries and keys it is an interval `lo..hi` that holds the values of
 all pairs in it; of a condition 1 says that it may be false, 2 that it may be true, 3 both. The functions `R.*` stand in
-`page/runtime.js`.
+`page/numbers.js`.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class Function:
     # -- whole --------------------------------------------------------------------------------------------------
 
     def write(self, axes: tuple[str, ...], shape: tuple[Any, ...], condition: Any) -> str:
-        """`(p) => ({axes, shape, row, box})`: see `page/runtime.js`."""
+        """`(p) => ({axes, shape, row, box})`: see `page/masks.js`."""
         if type_of(condition) != "bool":
             raise Untraceable("allows() gives numbers, not booleans")
         rows, last = len(axes) - 2, len(axes) - 1

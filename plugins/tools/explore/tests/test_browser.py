@@ -143,6 +143,59 @@ def test_a_link_restores_what_was_there(opened):
     assert again.evaluate("[leading()[0], canvas.view.w, $('heads').value]") == [2, 4, "2"]
 
 
+@pytest.mark.parametrize(
+    ("hash", "words"),
+    [
+        ("100%", "cannot read"),
+        ("nothing", "unknown mask"),
+        ("constructor", "unknown mask"),
+        ("causal(seq_len=-4)", "must"),
+    ],
+)
+def test_a_link_to_no_mask_says_so_beside_a_page_that_works(opened, hash, words):
+    tab = opened(f"#mask={hash}")
+    assert words in tab.locator("#problem").inner_text()
+    tab.get_by_label("Tokens", exact=True).fill("32")
+    assert "seq_len=32" in tab.locator("#text").inner_text()
+
+
+def test_a_link_with_a_block_size_that_is_not_offered_takes_the_usual(opened):
+    tab = opened("#mask=causal(seq_len=32)&block=17")
+    tab.wait_for_function("measuring.done")
+    assert tab.locator("#block").input_value() == "128"
+
+
+def test_a_link_restores_planes_of_every_axis_and_nothing_of_the_link_before(opened):
+    tab = opened()
+    tab.evaluate("change(fresh('instance_separation'))")
+    tab.get_by_label("Query").fill("1")
+    tab.get_by_label("Link").check()
+    link = tab.locator("#text").inner_text()
+    assert opened("#" + link.partition("#")[2]).evaluate("state.plane.query") == 1
+    tab.evaluate("location.hash = 'mask=key_padding(lengths=[5,8],seq_len=8)'")
+    tab.wait_for_function("state.mask.axes.includes('key')")
+    assert tab.evaluate("[state.plane.query, canvas.view.w]") == [None, 8]
+
+
+def test_a_tree_that_is_no_mask_is_not_given_back(opened):
+    tab = opened("#mask=causal(seq_len=8)")
+    tab.get_by_label("Tokens", exact=True).fill("0")
+    assert tab.locator("#text").inner_text() == ""
+    assert "seq_len must be positive" in tab.locator("#how").inner_text()
+    assert tab.get_by_role("button", name="Copy").is_disabled()
+
+
+def test_a_mask_that_is_put_beside_another_meets_it(opened):
+    """Whatever its axes and sizes."""
+    tab = opened()
+    wrong = tab.evaluate("""() => Object.keys(CATALOGUE).filter((name) => {
+        state.tree = fresh(name, 64);
+        change({ op: "and", parts: [state.tree, nextMask(state.tree)] });
+        return state.problem;
+    })""")
+    assert wrong == []
+
+
 def test_a_page_begins_with_the_mask_that_was_given(browser, tmp_path):
     mask = maskkit.parse("prefix_tree(lengths=[3, 2, 2], parents=[-1, 0, 0])")
     (tmp_path / "own.html").write_text(page(mask), encoding="utf-8")

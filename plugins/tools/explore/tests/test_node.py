@@ -270,6 +270,41 @@ def test_expressions_that_say_no_mask_are_refused_in_words(node, expression):
     assert refused.startswith(("cannot read the expression at column", "unknown"))
 
 
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("causal(seq_len=4, seq_len=8)", "causal is given 'seq_len' twice"),
+        ("constructor(seq_len=8)", "unknown mask 'constructor'"),
+        ("causal(seq_len=8.5)", "seq_len must be a whole number, got 8.5"),
+        ("document(lengths=[2.5, 3])", "lengths must be a list of whole numbers, got [2.5, 3]"),
+        ("document(lengths=[2, [3]])", "lengths must be a list of whole numbers, got [2, [3]]"),
+    ],
+)
+def test_parameters_of_another_kind_are_refused_by_name(node, expression, words):
+    assert words in node("tried(() => build(readExpression(DATA)))", expression)["refused"]
+
+
+def test_rows_of_other_lengths_are_refused_even_where_their_sum_fits(node):
+    refused = node("tried(() => R.table([[1, 0], [1], [0, 1, 1]], 2, 'int'))")["refused"]
+    assert refused == "rows must be of one length"
+
+
+def test_an_unseeded_mask_draws_its_seed_and_shows_it(node):
+    first, second = node("[1, 2].map(() => readExpression('random(seq_len=8)').values.seed)")
+    assert first != second
+    assert 0 <= first < 2**32
+
+
+def test_spans_of_two_billion_keys_are_exact(node):
+    last = 2**31 - 1
+    code = f"spansOf(build(readExpression('sliding_window(seq_len={last + 1}, window_size=3)')), [{last}]).spans"
+    assert node(code) == [[last - 2, last + 1]]
+
+
+def test_arrays_of_many_entries_have_a_maximum(node):
+    assert node("R.max(R.arange(300000))") == 299_999
+
+
 def test_a_picture_of_a_million_tokens_has_the_exact_shares_of_its_rows(node):
     found = node("""(() => {
         const mask = build(readExpression("sliding_window(seq_len=1048576, window_size=3000)"));

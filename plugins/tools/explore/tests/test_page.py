@@ -39,7 +39,7 @@ def test_what_a_third_party_says_is_text():
 
     @frozen(kw_only=True)
     class Loud(maskkit.AttentionMask):
-        """A mask </script><script>alert(1)</script> <!-- of strangers.
+        """A mask </SCRIPT > </script><script>alert(1)</script> <!-- of strangers.
 
         Attributes:
             seq_len: tokens.
@@ -55,8 +55,13 @@ def test_what_a_third_party_says_is_text():
     with maskkit.register(Loud):
         written = page()
     assert "of strangers" in written
-    assert "</script><script>" not in written
+    assert written.lower().count("</script") == 1
     assert "<!-- of" not in written
+
+
+def test_a_seed_beyond_2_53_stays_what_it_is():
+    """JavaScript would round the number."""
+    assert '"seed":18446744073709551615n' in page(maskkit.create("random", seq_len=8, seed=2**64 - 1))
 
 
 def test_the_command_writes_it(tmp_path, capsys, monkeypatch):

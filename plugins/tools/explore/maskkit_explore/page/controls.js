@@ -24,7 +24,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-const state = { tree: null, mask: null, plane: {}, problem: null };
+const state = { tree: null, mask: null, plane: {}, problem: null, wrong: null }; // `wrong`: why the tree is no mask
 let unique = 0;
 
 // -- trees -------------------------------------------------------------------------------------------------------------
@@ -138,14 +138,23 @@ function invertible(node, outer, isRoot, ownLength) {
   return view;
 }
 
-/** Another mask that meets those that are there: the first of the same axes that is not among them. */
+/** Another mask that meets what is there: the first that is not among it, or the same once more. */
 function nextMask(beside) {
   const there = new Set(leavesOf(state.tree).map((leaf) => leaf.name));
   const length = leavesOf(beside).find(hasLength)?.values.seq_len ?? state.mask?.shape.at(-1) ?? 64;
-  const fits = (name) => "seq_len" in CATALOGUE[name].forms[0].sample;
-  const names = Object.keys(CATALOGUE).filter(fits);
-  const name = ["sliding_window", "causal", ...names].find((one) => names.includes(one) && !there.has(one)) ?? names[0] ?? Object.keys(CATALOGUE)[0];
-  return fresh(name, length);
+  const meets = (node) => {
+    try {
+      return build({ op: "and", parts: [beside, node] });
+    } catch {
+      return null;
+    }
+  };
+  const names = Object.keys(CATALOGUE).filter((name) => !there.has(name)), usual = ["sliding_window", "causal"].filter((name) => names.includes(name));
+  for (const name of [...usual, ...names]) {
+    const node = fresh(name, length);
+    if (meets(node)) return node;
+  }
+  return clone(beside);
 }
 
 function operationSelect(node) {

@@ -17,15 +17,19 @@ function problem(text, node) {
 /** Everything anew, after a change; where the masks cannot be made, what was there stays and the reason is said. */
 function update() {
   try {
-    state.mask = build(state.tree);
-    if (state.mask.shape.some((size) => !(size >= 1 && size <= 2 ** 31))) throw new Refused(`each axis must have 1 to 2**31 entries, got ${state.mask.shape.map(number).join(" x ")}`);
+    const mask = build(state.tree);
+    if (mask.shape.some((size) => !(size >= 1 && size <= 2 ** 31))) throw new Refused(`each axis must have 1 to 2**31 entries, got ${mask.shape.map(number).join(" x ")}`);
+    state.mask = mask;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     problem(error.message, error.node);
+    state.wrong = error.message;
+    measuring = null;
     $("numbers").classList.add("stale");
-    return;
+    return void (canvas.mask && write());
   }
   problem(null);
+  state.wrong = null;
   renderPlanes();
   canvas.show(state.mask, leading());
   measure();
@@ -45,7 +49,9 @@ function renderPlanes() {
       oninput: (event) => {
         plane[axis] = Math.min(Math.max(Math.round(Number(event.target.value)) || 0, 0), size - 1);
         canvas.show(mask, leading());
+        write();
       },
+      onchange: (event) => (event.target.value = plane[axis]),
     }), `of ${number(size)}`));
   });
   if (views.length !== $("planes").children.length || !$("planes").contains(document.activeElement)) $("planes").replaceChildren(...views);

@@ -205,6 +205,15 @@ function leaf(node) {
   return { ...form.make(p), title: node.name };
 }
 
+const ENTRIES = { int: "whole numbers", float: "numbers", bool: "True or False" };
+const KINDS_OF = {
+  int: () => "a whole number",
+  float: () => "a number",
+  bool: () => ENTRIES.bool,
+  choice: (field) => `one of ${field.options.map((one) => print(one)).join(", ")}`,
+  array: (field) => `${field.ndim > 1 ? "rows of" : "a list of"} ${ENTRIES[field.type]}`,
+};
+
 function fitsKind(field, value) {
   if (field.kind === "int") return typeof value === "bigint" || Number.isInteger(value);
   if (field.kind === "float") return typeof value === "number";
@@ -213,12 +222,8 @@ function fitsKind(field, value) {
   if (field.kind === "list")
     return Array.isArray(value) && value.length === field.of.length && value.every((one, i) => fitsKind({ kind: field.of[i] }, one));
   if (field.kind === "array") {
-    let inner = value;
-    for (let axis = 0; axis < field.ndim; axis++) {
-      if (!Array.isArray(inner) || !inner.length) return false;
-      inner = inner[0];
-    }
-    return field.type === "bool" ? typeof inner === "boolean" : typeof inner === "number";
+    const holds = (inner, axis) => (axis ? Array.isArray(inner) && inner.length > 0 && inner.every((one) => holds(one, axis - 1)) : fitsKind({ kind: field.type }, inner));
+    return holds(value, field.ndim);
   }
   return print(value, true) === print(field.value, true);
 }
@@ -233,12 +238,15 @@ function leafOf(name, given) {
   }
   const unknown = Object.keys(given).find((key) => !item.forms[0].fields.some((field) => field.name === key));
   if (unknown) throw new Refused(`unknown parameter '${unknown}' (${name} takes ${item.forms[0].fields.map((f) => f.name).join(", ")})`);
-  const complete = (form) => Object.fromEntries(form.fields.map((f) => [f.name, plain(given[f.name] ?? (f.name in given || !f.required ? f.default : form.sample[f.name]))]));
+  const open = (f, form) => (f.name === "seed" && f.kind === "int" && f.default === null ? Math.floor(Math.random() * 2 ** 32) : f.required && !(f.name in given) ? form.sample[f.name] : f.default);
+  const complete = (form) => Object.fromEntries(form.fields.map((f) => [f.name, plain(given[f.name] ?? open(f, form))]));
   const form = item.forms.findIndex((one) => {
     const values = complete(one);
     return one.fields.every((field) => fitsKind(field, values[field.name]));
   });
   if (form >= 0) return { op: "mask", name, form, values: complete(item.forms[form]) };
+  const wrong = item.forms[0].fields.find((f) => f.name in given && f.kind in KINDS_OF && item.forms.every((one) => !fitsKind(one.fields.find((other) => other.name === f.name), plain(given[f.name]))));
+  if (wrong) throw new Refused(`${wrong.name} must be ${KINDS_OF[wrong.kind](wrong)}, got ${print(given[wrong.name])}`);
   throw new Refused(`${name} is in the explorer only for ${item.forms.map((one) => one.label || fixedOf(one)).join("; ")}`);
 }
 

@@ -25,7 +25,7 @@ function spansOf(mask, indices, most = 200) {
     const found = code(lo, hi);
     if (found === BLOCKED) return;
     if (found === ALLOWED) return add(lo, hi + 1);
-    const middle = (lo + hi) >> 1;
+    const middle = Math.floor((lo + hi) / 2);
     visit(lo, middle);
     visit(middle + 1, hi);
   };
@@ -149,11 +149,11 @@ function classified(mask, leading, q0, q1, k0, k1) {
   if (seen.includes(true) && seen.includes(false)) return 3;
   let found = 0;
   if (q1 - q0 >= k1 - k0) {
-    const middle = (q0 + q1) >> 1;
+    const middle = Math.floor((q0 + q1) / 2);
     found = classified(mask, leading, q0, middle, k0, k1);
     return found === 3 ? 3 : found | classified(mask, leading, middle + 1, q1, k0, k1);
   }
-  const middle = (k0 + k1) >> 1;
+  const middle = Math.floor((k0 + k1) / 2);
   found = classified(mask, leading, q0, q1, k0, middle);
   return found === 3 ? 3 : found | classified(mask, leading, q0, q1, middle + 1, k1);
 }

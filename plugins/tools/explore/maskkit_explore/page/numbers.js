@@ -47,9 +47,9 @@ const R = (() => {
   function table(nested, ndim, type) {
     const shape = [];
     for (let inner = nested; shape.length < ndim; inner = inner[0]) shape.push(inner.length);
+    const even = (inner, axis) => axis === ndim || (inner.length === shape[axis] && inner.every((one) => even(one, axis + 1)));
+    if (ndim > 1 && !even(nested, 0)) throw new Refused("rows must be of one length");
     const flat = nested.flat(ndim - 1);
-    const full = shape.reduce((a, b) => a * b, 1);
-    if (flat.length !== full) throw new Refused("rows must be of one length");
     return { shape, data: Float64Array.from(flat, Number), type };
   }
 
@@ -198,7 +198,7 @@ const R = (() => {
     safe, div, mod, and, or, xor, not, bit_length, round,
     table, each, at, repeat, arange, flatnonzero, cumsum, sum,
     all: (t) => t.data.every(Boolean), any: (t) => t.data.some(Boolean),
-    max: (t) => Math.max(...t.data), min: (t) => Math.min(...t.data),
+    max: (t) => t.data.reduce((a, b) => Math.max(a, b)), min: (t) => t.data.reduce((a, b) => Math.min(a, b)),
     minimum: Math.min, maximum: Math.max,
     least: extreme("low", Math.min), most: extreme("high", Math.max),
     words, bits, bits0: (b) => (b < 0 ? 0 : b), bits1: (b) => (b < 0 ? 2 ** 31 - 1 : b),

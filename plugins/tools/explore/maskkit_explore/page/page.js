@@ -1,11 +1,13 @@
 // The page: a mask as text and as a link, the pair under the cursor, and the beginning.
 
+const USUAL = [["block", "128"], ["heads", "8"], ["width", "64"]];
+
 function link() {
   const { view } = canvas, parts = [`mask=${encodeURIComponent(asExpression(state.tree))}`];
   const planes = Object.entries(state.plane).filter(([axis, i]) => i && state.mask.axes.includes(axis));
   for (const [axis, i] of planes) parts.push(`${axis}=${i}`);
   if (view && (view.w < canvas.keys || view.h < canvas.queries)) parts.push(`view=${[view.x, view.y, view.w, view.h].map((x) => Number(x.toFixed(2))).join(",")}`);
-  for (const [id, usual] of [["block", "128"], ["heads", "8"], ["width", "64"]]) if ($(id).value !== usual) parts.push(`${id}=${encodeURIComponent($(id).value)}`);
+  for (const [id, usual] of USUAL) if ($(id).value !== usual) parts.push(`${id}=${encodeURIComponent($(id).value)}`);
   return `#${parts.join("&")}`;
 }
 
@@ -21,27 +23,41 @@ function write() {
   if (document.activeElement !== $("expression")) $("expression").value = asExpression(state.tree);
   const form = document.querySelector("[name=form]:checked").value, here = link();
   try {
-    history.replaceState(null, "", here);
+    if (state.wrong === null) history.replaceState(null, "", here);
   } catch {
     // of a page inside another, whose address is not ours
   }
   const texts = { python: () => asPython(state.tree), yaml: () => `${asYaml(toSaved(state.tree))}\n`, expression: () => asExpression(state.tree), link: () => location.href.split("#")[0] + here };
-  $("text").textContent = texts[form]();
-  $("how").textContent = HOW[form]();
+  const known = state.wrong === null;
+  $("text").textContent = known ? texts[form]() : "";
+  $("how").textContent = known ? HOW[form]() : `There is no such mask: ${state.wrong}`;
+  $("copy").disabled = !known;
 }
 
 /** The state that a link holds. */
 function restore(hash) {
   const given = Object.fromEntries(hash.slice(1).split("&").filter(Boolean).map((part) => {
     const at = part.indexOf("=");
-    return [part.slice(0, at), decodeURIComponent(part.slice(at + 1))];
+    return [part.slice(0, at), decoded(part.slice(at + 1))];
   }));
-  for (const id of ["block", "heads", "width"]) if (given[id]) $(id).value = given[id];
-  for (const axis of LEADING) if (given[axis]) state.plane[axis] = Math.max(0, Math.round(Number(given[axis])) || 0);
+  for (const [id, usual] of USUAL) $(id).value = given[id] ?? usual;
+  if (!$("block").value) $("block").value = USUAL[0][1];
+  state.plane = {};
+  for (const [name, i] of Object.entries(given)) if (/^\d+$/.test(i)) state.plane[name] = Number(i);
   const view = given.view?.split(",").map(Number);
+  canvas.view = null;
   if (given.mask) apply(given.mask);
   if (view?.length === 4 && view.every(Number.isFinite) && canvas.mask) canvas.set({ x: view[0], y: view[1], w: view[2], h: view[3] });
   return Boolean(given.mask);
+}
+
+/** What a link says; a sign that encodes nothing stands for itself. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** What the expression says, in place of what is there. */
@@ -52,7 +68,7 @@ function apply(text) {
     state.tree = tree;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (!state.tree) start();
+    if (!canvas.view) change(state.tree);
     $("expression").setAttribute("aria-invalid", "true");
     return problem(error.message);
   }
@@ -112,18 +128,19 @@ $("block").addEventListener("change", () => {
 });
 for (const input of document.querySelectorAll("[name=form]")) input.addEventListener("change", write);
 $("copy").addEventListener("click", async () => {
+  let copied = true;
   try {
     await navigator.clipboard.writeText($("text").textContent);
   } catch {
     getSelection().selectAllChildren($("text"));
-    document.execCommand("copy");
+    copied = document.execCommand("copy");
   }
-  $("copy").textContent = "Copied";
+  $("copy").textContent = copied ? "Copied" : "Press Ctrl+C";
   setTimeout(() => ($("copy").textContent = "Copy"), 1200);
 });
 for (const [name, why] of Object.entries(ABSENT)) $("absent").append(element("li", { textContent: `Not in the explorer: ${name}: ${why}` }));
 addEventListener("hashchange", () => {
-  if (location.hash && location.hash !== link()) restore(location.hash);
+  if (location.hash && location.hash !== link() && !restore(location.hash)) update();
 });
 
 start();

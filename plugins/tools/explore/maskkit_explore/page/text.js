@@ -145,6 +145,8 @@ class Reader {
     const name = this.next().word.replace(/^mask\./, "");
     if (name === "stack" || name === "direct_sum") return this.beside(name);
     const pairs = this.takes("(") ? this.list(")", () => this.keyword()) : [];
+    const twice = pairs.find(([key], i) => pairs.findIndex(([other]) => other === key) < i);
+    if (twice) throw new Refused(`cannot read the expression: ${name} is given '${twice[0]}' twice; give it once`);
     return { op: "named", name, given: Object.fromEntries(pairs) };
   }
 
@@ -191,7 +193,7 @@ function readExpression(text, shared = {}) {
   reader.end();
   const named = (node) => {
     if (node.op !== "named") return { ...node, parts: node.parts.map(named) };
-    const fields = CATALOGUE[node.name]?.forms[0].fields ?? [];
+    const fields = Object.hasOwn(CATALOGUE, node.name) ? CATALOGUE[node.name].forms[0].fields : [];
     const open = Object.entries(shared).filter(([key]) => fields.some((field) => field.name === key && field.required));
     return leafOf(node.name, { ...Object.fromEntries(open), ...node.given });
   };
