@@ -247,7 +247,8 @@ def test_masks_that_do_not_meet_are_refused_with_the_axis(node):
 def test_texts_are_read_by_maskkit(node):
     """The expression, and YAML."""
     expression = (
-        "~causal(seq_len=8) & (window(seq_len=8, left=-1, right=2) | random(seq_len=8, seed=18446744073709551615))"
+        "~causal(seq_len=8) & (window(seq_len=8, left=-1, right=2) | "
+        "random(seq_len=8, mask_probability=1e-7, seed=18446744073709551615))"
     )
     mask = maskkit.parse(expression)
     texts = node(

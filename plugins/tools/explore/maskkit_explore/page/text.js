@@ -9,7 +9,7 @@ function print(value, json = false) {
   if (typeof value === "string") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((one) => print(one, json)).join(", ")}]`;
   if (typeof value === "object") return `{${Object.entries(value).map(([key, one]) => `${JSON.stringify(key)}: ${print(one, json)}`).join(", ")}}`;
-  return String(value);
+  return String(value).replace(/^(-?\d+)e/, "$1.0e"); // without a point, YAML reads it as a text
 }
 
 /** The parameters that differ from their defaults. */
