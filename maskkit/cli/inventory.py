@@ -75,7 +75,7 @@ def list_items(
     if check:
         from maskkit.cli.checkup import examine
 
-        found = [(row["status"], row["why"]) for row in examine(chosen)]
+        found = [(told["status"], told["why"]) for told in examine(chosen)]
     else:
         found = [quick_status(entry, entries()) for entry in chosen]
     rows = [row(entry, *told) for entry, told in zip(chosen, found, strict=True)]
