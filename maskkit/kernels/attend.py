@@ -217,9 +217,7 @@ def _make(problem: Problem, wanted: str | Kernel | None) -> Plan:
         kernels = [kernel for kernel in _installed() if not getattr(kernel, "over_ranks", False)]
     else:
         kernels = [_named(wanted) if isinstance(wanted, str) else wanted]
-    answers = {
-        kernel.name: kernel.fits(problem) if isinstance(kernel, Kernel) else NoFit(kernel.why) for kernel in kernels
-    }
+    answers = {kernel.name: _answer(kernel, problem) for kernel in kernels}
     fitting = {name: cost for name, cost in answers.items() if not isinstance(cost, NoFit)}
     if not fitting:
         why = "; ".join(f"{name}: {answer.why}" for name, answer in answers.items() if isinstance(answer, NoFit))
@@ -227,6 +225,15 @@ def _make(problem: Problem, wanted: str | Kernel | None) -> Plan:
         raise NoKernel(f"no kernel fits attention on {problem.library}, {problem.device}, {problem.dtype}: {why}{hint}")
     best = min(fitting, key=lambda name: fitting[name])
     return Plan(problem, next(kernel for kernel in kernels if kernel.name == best), answers)  # type: ignore[arg-type]
+
+
+def _answer(kernel: Kernel | _Absent, problem: Problem) -> float | NoFit:
+    if not isinstance(kernel, Kernel):
+        return NoFit(kernel.why)
+    try:
+        return kernel.fits(problem)
+    except ModuleNotFoundError as error:
+        return NoFit(f"{error.name} is not installed: pip install {error.name}")
 
 
 @frozen

@@ -1,6 +1,7 @@
 """`maskkit plan`: the table of kernels for a mask and shapes."""
 
 import pytest
+import maskkit
 
 
 def test_the_table_says_which_kernel_and_why(cli):
@@ -53,3 +54,13 @@ def test_ranks_that_are_no_numbers_are_refused(cli, ranks):
     code, _, err = cli("plan", "causal", "--seq-len", "64", "--ranks", ranks)
     assert code
     assert "--ranks must be positive numbers" in err
+
+
+def test_a_kernel_whose_library_is_not_installed_says_so(cli, monkeypatch):
+    def fits(self, problem):
+        raise ModuleNotFoundError("No module named 'tenserflow'", name="tenserflow")
+
+    monkeypatch.setattr(maskkit.find("area", "kernel"), "fits", fits)
+    _, said, _ = cli("plan", "causal", "--seq-len", "48")
+    assert "tenserflow is not installed: pip install tenserflow" in said
+    assert "chosen" in said
