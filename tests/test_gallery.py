@@ -84,6 +84,7 @@ def test_the_figure_of_context_parallelism_is_drawn_from_its_table():
     assert SCALING["PICTURE"].stat().st_size < 30_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", SCALING["masks"]())
 def test_the_table_of_context_parallelism_has_what_is_counted_now(mask):
     """Its ends, and a middle where plans change places; the others are counted by the same calls."""
