@@ -77,7 +77,7 @@ class _Planes:
         spans = self.found[0][1].spans
         if len(self.found) > 1 or spans.lo.size > _SEARCHED:
             return []
-        return [(one, Schedules(one.spans)) for one in strips(spans) or ()]
+        return [(one, Schedules(one.spans)) for one in strips(spans)]
 
 
 def _schedule(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
@@ -111,7 +111,7 @@ def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
         )
         return seconds, heads * sum(call.pairs for calls in layers for call in calls), (lanes, layers)
 
-    grid = None
+    grid, extra = None, 0.0
     chosen = [cheapest(*one) for one in planes.found]
     if planes.strips:
         lanes = planes.found[0][0]
@@ -119,6 +119,6 @@ def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
         by_strips = [cheapest(lanes, ways, one.keys.strips) for one, ways in planes.strips]
         moved = _cost.reordered(every, sum(one.count for one in lanes), planes.problem, backward)
         if moved + sum(one[0] for one in by_strips) < chosen[0][0]:
-            grid, chosen = every, [(moved, 0, None), *by_strips]
-    seconds = _cost.FIXED[backward] + sum(one[0] for one in chosen)
-    return _Schedule(Job([one[2] for one in chosen if one[2]], grid), seconds, sum(one[1] for one in chosen))
+            grid, extra, chosen = every, moved, by_strips
+    seconds, pairs, calls = zip(*chosen, strict=True)
+    return _Schedule(Job(list(calls), grid), _cost.FIXED[backward] + extra + sum(seconds), sum(pairs))

@@ -108,18 +108,22 @@ def test_torchs_load_balancer_gives_the_rows_of_ranks_and_back():
     assert torch.equal(generate_permutation(shards, attention="flex_attention"), order)
 
 
-def test_torch_shards_a_buffer_by_it(tmp_path):
+@pytest.fixture
+def mesh(tmp_path):
+    """Of this process alone."""
     from torch.distributed.device_mesh import init_device_mesh
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
+
+
+def test_torch_shards_a_buffer_by_it(mesh):
     from torch.distributed.tensor.experimental._attention import _context_parallel_shard
 
     shards = maskkit.shards(maskkit.create("causal", seq_len=64), 1, chunk=8)
     balancer = LoadBalancer(shards, attention="flex_attention")
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    try:
-        mesh = init_device_mesh("cpu", (1,))
-        [rows] = _context_parallel_shard(mesh, [torch.arange(64)[None]], [1], load_balancer=balancer)
-    finally:
-        dist.destroy_process_group()
+    [rows] = _context_parallel_shard(mesh, [torch.arange(64)[None]], [1], load_balancer=balancer)
     assert torch.equal(rows[0], torch.from_numpy(shards.rows(0)))
 
 
@@ -136,24 +140,19 @@ def test_an_attention_that_would_drop_the_mask_is_refused():
             make(shards, attention="scaled_dot_product_attention")
 
 
-def test_parts_of_torchs_own_are_refused(tmp_path):
+def test_parts_of_torchs_own_are_refused(mesh):
     """A mask in the call that Torch's context parallelism makes of `scaled_dot_product_attention`."""
-    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import DTensor, Shard
 
     causal = maskkit.create("causal", seq_len=8)
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    try:
-        x = DTensor.from_local(torch.ones(1, 1, 8, 4), init_device_mesh("cpu", (1,)), [Shard(2)])
-        for call in (
-            lambda: maskkit.attend(x, x, x, causal),
-            lambda: maskkit.attend(x, x, x, causal, shards=maskkit.shards(causal, 1, chunk=8)),
-            lambda: torch.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=causal),
-        ):
-            with pytest.raises(ConfigError, match="got a DTensor"):
-                call()
-    finally:
-        dist.destroy_process_group()
+    x = DTensor.from_local(torch.ones(1, 1, 8, 4), mesh, [Shard(2)])
+    for call in (
+        lambda: maskkit.attend(x, x, x, causal),
+        lambda: maskkit.attend(x, x, x, causal, shards=maskkit.shards(causal, 1, chunk=8)),
+        lambda: torch.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=causal),
+    ):
+        with pytest.raises(ConfigError, match="got a DTensor"):
+            call()
 
 
 def test_another_torch_is_refused(monkeypatch):

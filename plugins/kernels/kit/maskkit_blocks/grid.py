@@ -49,11 +49,11 @@ class Strips(NamedTuple):
     spans: Spans
 
 
-def strips(spans: Spans) -> list[Strips] | None:
-    """Strips of a grid, if `grid_width` finds one, in whose lines the intervals stay."""
+def strips(spans: Spans) -> list[Strips]:
+    """Strips of a grid; none if `grid_width` finds no grid, or one in whose lines the intervals do not stay."""
     wide = grid_width(spans)
     if wide is None or spans.shape[0] % wide or spans.limit % wide:
-        return None
+        return []
     lo, hi = (ends.reshape(len(spans), -1, wide) for ends in (spans.lo, spans.hi))
     real = lo < hi
     line, left = np.divmod(lo, wide)
@@ -62,7 +62,7 @@ def strips(spans: Spans) -> list[Strips] | None:
     begin = np.minimum.reduceat(np.where(real, left, wide).min(axis=(0, 1)), firsts).tolist()
     end = np.maximum.reduceat(np.where(real, right, 0).max(axis=(0, 1)), firsts).tolist()
     if max(end) > wide or min(end) == 0:
-        return None
+        return []
     found: list[Strips] = []
     for first, start, stop in zip(firsts.tolist(), begin, end, strict=True):
         some = np.s_[:, :, first : first + _TILE]
@@ -77,8 +77,7 @@ def strips(spans: Spans) -> list[Strips] | None:
             Runs(start, width, wide, spans.limit // wide),
             own,
         )
-        last = found.pop() if found else None
-        found += [one] if last is None else _joined(last, one)
+        found[-1:] = _joined(found[-1], one) if found else [one]
     return found
 
 
