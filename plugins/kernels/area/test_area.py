@@ -160,6 +160,40 @@ def test_strips_of_any_grid_are_exact(monkeypatch, sizes, temporary):
     torch.testing.assert_close(half.double(), expected, atol=0.02, rtol=0.02)
 
 
+def repeated(rows, blocked):
+    """A picture with several intervals in a row, again and again along the diagonal; a row may see nothing."""
+    picture = (np.arange(rows)[:, None] * 5 + np.arange(rows)) % 7 > 2
+    picture[blocked] = False
+    return maskkit.from_array(np.kron(np.eye(4, dtype=bool), picture), true="allowed")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("blocked", [(), (5,)], ids=["all rows see", "one sees nothing"])
+@pytest.mark.parametrize("heads", [1, 2], ids=["each head its keys", "two heads one"])
+def test_documents_side_by_side_are_one_call_whose_result_is_the_whole(dtype, blocked, heads):
+    """Unless two heads share keys; forward and backward, and rows that see nothing among them."""
+    mask = repeated(32, list(blocked))
+    sizes = dict(heads=2 * heads, kv_heads=2, batch=3, dtype=str(dtype)[6:])
+    q, k, v = (torch.randn(3, h, 128, 64, dtype=dtype, requires_grad=True) for h in (2 * heads, 2, 2))
+    job = _plan.job(problem(mask, **sizes), None, backward=False)
+    assert (_torch._apart(job, q.flatten(0, 1), k.flatten(0, 1)) is not None) == (heads == 1)
+    found, lse = maskkit.attend(q, k, v, mask, enable_gqa=True, return_lse=True, kernel="area")
+    wide = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    keys, values = (x.repeat_interleave(heads, 1) for x in wide[1:])
+    scores = (wide[0] @ keys.mT / 8).masked_fill(~mask.allowed("torch"), -torch.inf)
+    sees = mask.allowed("torch").any(-1)
+    expected = torch.where(sees[:, None], scores, 0).softmax(-1).where(sees[:, None], 0) @ values
+    close = dict(atol=0.03, rtol=0.03) if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(found.double(), expected, **close)
+    torch.testing.assert_close(lse.double(), scores.logsumexp(-1), **close)
+    for one, other in zip(
+        torch.autograd.grad(found.square().sum(), (q, k, v)),
+        torch.autograd.grad(expected.square().sum(), wide),
+        strict=True,
+    ):
+        torch.testing.assert_close(one.double(), other, **close)
+
+
 def test_the_log_sum_exp_has_a_gradient():
     mask = maskkit.create("sliding_window", seq_len=40, window_size=7)
     q, k, v = (torch.randn(1, 2, 40, 8, dtype=torch.float64, requires_grad=True) for _ in range(3))

@@ -128,6 +128,18 @@ def _add_keys(call: Call, lanes: Lanes, total: torch.Tensor, part: torch.Tensor,
             lanes.of_key(total, at, call.key_step * turns, some.shape[1], call.width).add_(some)
 
 
+def _apart(job: Job, q: torch.Tensor, k: torch.Tensor) -> Call | None:
+    """The call, if there is but one, and its blocks are all there is of queries and keys, one beside the other: then
+    what it gives is the whole, and nothing is added or copied."""
+    match job:
+        case Job([([lanes], [[call]])], None) if lanes == Lanes(0, 1, len(q), 0, 1):
+            queries, keys = ((0, size, size * call.count) for size in (call.rows, call.width))
+            steps = (call.query_step, call.key_step) if call.count > 1 else (call.rows, call.width)
+            found = (call.query, steps[0], q.shape[1]), (call.key, steps[1], k.shape[1])
+            return call if found == (queries, keys) and call.runs is None else None
+    return None
+
+
 def forward(
     job: Job, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -173,6 +185,12 @@ def _taken(runs: Runs, x: torch.Tensor) -> torch.Tensor:
 def _forward(
     job: Job, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if call := _apart(job, q, k):
+        blocks = (x.view(-1, 1, size, x.shape[-1]) for x, size in ((q, call.rows), (k, call.width), (v, call.width)))
+        out, lse = _fused.forward(*blocks, _bias(call, q), scale)
+        if call.sees is not None:
+            lse = lse.masked_fill(~torch.from_numpy(call.sees), -torch.inf)
+        return out.view(q.shape), lse.view(q.shape[:2])
     several = any(len(layers) > 1 for _, layers in job.planes)
     out = torch.zeros_like(q, dtype=WIDE.get(q.dtype, q.dtype) if several else q.dtype)
     lse = torch.full(q.shape[:2], -torch.inf, dtype=WIDE.get(q.dtype, q.dtype))
@@ -222,8 +240,13 @@ def _backward(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, s
 
 def _added_up(job: Job, grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, scale: float) -> list[torch.Tensor]:
     """What every call gives, added in the dtype of sums."""
-    grads = [torch.zeros_like(x, dtype=WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
     lse = torch.where(lse == -torch.inf, 0, lse)  # a row that sees nothing: its weights are exp(-inf - 0)
+    if call := _apart(job, q, k):
+        blocks = [x.view(-1, 1, call.rows, *x.shape[2:]) for x in (grad, q, out, lse)]
+        keys = (x.view(-1, 1, call.width, x.shape[-1]) for x in (k, v))
+        parts = _fused.backward(*blocks[:2], *keys, *blocks[2:], _bias(call, q), scale)
+        return [part.view(x.shape) for part, x in zip(parts, (q, k, v), strict=True)]
+    grads = [torch.zeros_like(x, dtype=WIDE.get(x.dtype, x.dtype)) for x in (q, k, v)]
     for every, layers in job.planes:
         for lanes in every:
             for call in (call for calls in layers for call in calls):
