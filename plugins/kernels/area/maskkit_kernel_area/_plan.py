@@ -30,17 +30,15 @@ class _Schedule:
     job: Job
     seconds: float
     pairs: int
-
-    @property
-    def nbytes(self) -> int:
-        """Of the arrays that calls hold."""
-        calls = [call for _, layers in self.job.planes for calls in layers for call in calls]
-        arrays = [array for call in calls for array in (call.lo, call.hi, call.runs) if array is not None]
-        return 1024 + 512 * len(calls) + sum(map(_bytes, arrays)) + sum(4 * c.rows * min(c.width, 1024) for c in calls)
+    nbytes: int
 
 
-def _bytes(array: Any) -> int:
-    return int(array.nbytes)
+def _nbytes(job: Job) -> int:
+    """Of the arrays that calls hold."""
+    calls = [call for _, layers in job.planes for calls in layers for call in calls]
+    arrays = [array for call in calls for array in (call.lo, call.hi, call.runs) if array is not None]
+    held = sum(int(array.nbytes) for array in arrays)
+    return 1024 + 512 * len(calls) + held + sum(4 * call.rows * min(call.width, 1024) for call in calls)
 
 
 def cost(problem: Problem, rows: int | None) -> Cost:
@@ -121,4 +119,5 @@ def _make(planes: _Planes, rows: int | None, backward: bool) -> _Schedule:
         if moved + sum(one[0] for one in by_strips) < chosen[0][0]:
             grid, extra, chosen = every, moved, by_strips
     seconds, pairs, calls = zip(*chosen, strict=True)
-    return _Schedule(Job(list(calls), grid), _cost.FIXED[backward] + extra + sum(seconds), sum(pairs))
+    job = Job(list(calls), grid)
+    return _Schedule(job, _cost.FIXED[backward] + extra + sum(seconds), sum(pairs), _nbytes(job))

@@ -109,8 +109,8 @@ class _Alike(NamedTuple):
 
     lo: Ints | None
     hi: Ints | None
-    queries: Ints
-    keys: Ints
+    queries: list[int]
+    keys: list[int]
     runs: Ints | None
 
 
@@ -125,7 +125,7 @@ class _Layers:
         large = grows & (stop - start >= _TRIANGLE)
         lo, hi = self.spans.lo[0, start], self.spans.hi[0, start]
         for first, last, key, end in zip(*(x[rectangle].tolist() for x in (start, stop, lo, hi)), strict=True):
-            self._rectangle(0, last - first, end - key, np.array([first]), np.array([key]))
+            self._rectangle(0, last - first, end - key, [first], [key])
         for first, last, key, end in zip(*(x[large].tolist() for x in (start, stop, lo, hi)), strict=True):
             self._halves(first, last - first, key, end - 1, rows)
         self._blocks(*pieces.cut(~(empty | rectangle | large), rows), rows)
@@ -136,27 +136,29 @@ class _Layers:
         picture = None if lo is None else lo.tobytes() + hi.tobytes()
         self.found[layer].setdefault((*shape, picture), []).append(_Alike(lo, hi, *blocks))
 
-    def _rectangle(self, layer: int, rows: int, width: int, first: Ints, key: Ints) -> None:
+    def _rectangle(self, layer: int, rows: int, width: int, first: list[int], key: list[int]) -> None:
         self._add(layer, (rows, width, (width,)), None, None, first, key, None)
 
     def _halves(self, first: int, rows: int, key: int, corner: int, leaf: int) -> None:
         """A triangle, its first row of one key at `corner`, on a rectangle from `key`: small ones along its edge, and
         squares between them, between pairs of them, and so on. A row is in one block of a layer at most."""
-        start = np.arange(0, rows, leaf)
+        start = range(0, rows, leaf)
         for blocks, size in ((start[: rows // leaf], leaf), (start[rows // leaf :], rows % leaf)):
-            if len(blocks):
+            if blocks:
                 lo, hi = np.zeros((1, size), np.int32), np.arange(1, size + 1, dtype=np.int32)[None]
-                self._add(0, (size, size, (size,)), lo, hi, first + blocks, corner + blocks, None)
+                queries, keys = ([at + block for block in blocks] for at in (first, corner))
+                self._add(0, (size, size, (size,)), lo, hi, queries, keys, None)
         if corner > key:
-            self._rectangle(1, rows, corner - key, np.array([first]), np.array([key]))
+            self._rectangle(1, rows, corner - key, [first], [key])
         layer = 2
         while leaf < rows:
-            below = np.arange(leaf, rows, 2 * leaf)
+            below = range(leaf, rows, 2 * leaf)
             rest = (rows - leaf) % (2 * leaf)  # of rows below the last square's first; that may be no whole one
             whole = len(below) - (0 < rest < leaf)
             for some, size in ((below[:whole], leaf), (below[whole:], rest)):
-                if len(some):
-                    self._rectangle(layer, size, leaf, first + some, corner + some - leaf)
+                if some:
+                    queries, keys = ([at + block for block in some] for at in (first, corner - leaf))
+                    self._rectangle(layer, size, leaf, queries, keys)
             leaf, layer = 2 * leaf, layer + 1
 
     def _blocks(self, first: Ints, last: Ints, most: int) -> None:
@@ -185,7 +187,7 @@ class _Layers:
             if not sizes:
                 continue
             starts = runs.lo[: len(sizes), blocks].T
-            shape, where = (int(size[one]), sum(sizes), sizes), (first[blocks], starts[:, 0])
+            shape, where = (int(size[one]), sum(sizes), sizes), (first[blocks].tolist(), starts[:, 0].tolist())
             if not lo[0, one].any() and (hi[0, one] == shape[1]).all():
                 picture: tuple[Ints | None, ...] = None, None
             elif self.steady:
@@ -209,13 +211,13 @@ def _calls(found: dict[tuple[Any, ...], list[_Alike]]) -> list[Call]:
     for (rows, width, sizes, _), parts in found.items():
         lo, hi, queries, keys, runs = parts[0]
         if len(parts) > 1:
-            queries, keys = (np.concatenate([getattr(part, name) for part in parts]) for name in ("queries", "keys"))
+            queries, keys = ([at for part in parts for at in getattr(part, name)] for name in ("queries", "keys"))
             runs = None if runs is None else np.concatenate([part.runs for part in parts])
-        query, key = queries.tolist(), keys.tolist() if runs is None else [0] * len(queries)
-        for some, step, key_step in _evenly(query, key):
+        keys = keys if runs is None else [0] * len(queries)
+        for some, step, key_step in _evenly(queries, keys):
             own, start = None if runs is None else runs[some], some.start
             calls.append(
-                Call(rows, width, some.stop - start, query[start], step, key[start], key_step, own, sizes, lo, hi)
+                Call(rows, width, some.stop - start, queries[start], step, keys[start], key_step, own, sizes, lo, hi)
             )
     return calls
 
