@@ -68,7 +68,13 @@ class Pattern(Item):
 
         None if it has no such structure: everything then goes through `allows`. The default solves `allows` for the
         last index.
+
+        Raises:
+            TypeError: not as many arrays as it has axes but the last.
         """
+        if len(rows) != len(self.shape) - 1:
+            axes = ", ".join(self.axes[:-1]) or "none"
+            raise TypeError(f"spans takes one array of indices for every axis but the last ({axes}), got {len(rows)}")
         return self._found(rows, loose=False)
 
     @property

@@ -1,6 +1,7 @@
 """Runs: masks as lengths of runs, blocked and allowed in turn."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ class Runs:
 
     def export(self, mask: Mask, order: str = "row") -> dict[str, Any]:
         """`size`, the mask's shape, and `counts`, row by row or (of two axes) column by column."""
-        allowed = mask.allowed(dtype="bool")
-        flat = (_transposed(allowed, order) if order != "row" else allowed).ravel()
-        edges = np.flatnonzero(np.diff(flat)) + 1
-        ends = np.concatenate([[0], edges, [flat.size]])
-        counts = np.diff(ends).tolist()
-        return {"size": list(allowed.shape), "counts": [0, *counts] if flat[:1].any() else counts}
+        edges = _edges(mask) if order == "row" else None
+        if edges is None:
+            allowed = mask.allowed(dtype="bool")
+            flat = (_transposed(allowed, order) if order != "row" else allowed).ravel()
+            edges = np.flatnonzero(np.diff(flat, prepend=False))
+        return {"size": list(mask.shape), "counts": np.diff(edges, prepend=0, append=prod(mask.shape)).tolist()}
 
     def read(self, value: dict[str, Any], order: str = "row", axes: Sequence[str] | None = None) -> Mask:
         """The mask of such runs; `axes` as of `maskkit.from_array`."""
@@ -32,6 +33,21 @@ class Runs:
         flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
         allowed = flat.reshape(size) if order == "row" else _transposed(flat.reshape(size[::-1]), order)
         return from_array(allowed, true="allowed", axes=axes)
+
+
+def _edges(mask: Mask) -> Any:
+    """Where runs begin and end in turn, row by row, from the spans; None of a mask that has no few."""
+    if mask.intervals > limits.intervals or len(mask.shape) == 1:
+        return None
+    *rows, keys = mask.shape
+    spans = mask.spans(*(index.ravel() for index in np.indices(rows)))
+    if spans is None:
+        return None
+    lo, hi = (ends.T.astype(np.int64) + keys * np.arange(prod(rows))[:, None] for ends in (spans.lo, spans.hi))
+    edges = np.stack([lo, hi], axis=-1)[lo < hi].ravel()
+    joined = edges[1:-1:2] == edges[2::2]  # the last run of a row and the first of the next
+    edges = np.delete(edges, np.flatnonzero(joined)[:, None] * 2 + [1, 2])
+    return edges[edges < prod(mask.shape)]
 
 
 def _transposed(allowed: Any, order: str) -> Any:
