@@ -181,7 +181,9 @@ def test_a_mask_of_nothing_but_its_predicate_has_it_all():
     assert mask.spans(np.array([9])).row(0) == [(0, 4), (8, 10)]
 
 
-@pytest.mark.parametrize("mask", [Checkers(), Checkers() & Checkers(seq_len=40), ~Checkers()], ids=["one", "and", "not"])
+@pytest.mark.parametrize(
+    "mask", [Checkers(), Checkers() & Checkers(seq_len=40), ~Checkers()], ids=["one", "and", "not"]
+)
 def test_spans_say_which_rows_they_want(mask):
     with pytest.raises(TypeError, match=r"every axis but the last \(query\), got 0"):
         mask.spans()

@@ -172,6 +172,7 @@ def repeated(rows, blocked):
 @pytest.mark.parametrize("heads", [1, 2], ids=["each head its keys", "two heads one"])
 def test_documents_side_by_side_are_one_call_whose_result_is_the_whole(dtype, blocked, heads):
     """Unless two heads share keys; forward and backward, and rows that see nothing among them."""
+    torch.manual_seed(0)
     mask = repeated(32, list(blocked))
     sizes = dict(heads=2 * heads, kv_heads=2, batch=3, dtype=str(dtype)[6:])
     q, k, v = (torch.randn(3, h, 128, 64, dtype=dtype, requires_grad=True) for h in (2 * heads, 2, 2))
@@ -219,6 +220,18 @@ def test_keys_that_no_block_reads_may_be_anything():
     expected = maskkit.attend(q, k, v, mask, kernel="area")[:, :, :32]
     k[:, :, 32:], v[:, :, 32:] = torch.nan, torch.inf
     assert torch.equal(maskkit.attend(q, k, v, mask, kernel="area")[:, :, :32], expected)
+
+
+def test_float16_is_computed_in_float32():
+    """Sums too, so that what comes is what float32 gives, rounded; gradients likewise."""
+    mask = maskkit.create("sliding_window", seq_len=96, window_size=9)
+    halves = [torch.randn(1, 2, 96, 8, dtype=torch.float16, requires_grad=True) for _ in range(3)]
+    wide = [x.detach().float().requires_grad_() for x in halves]
+    outs = [maskkit.attend(*arrays, mask, kernel="area") for arrays in (halves, wide)]
+    grads = [torch.autograd.grad(out.sum(), arrays) for out, arrays in zip(outs, (halves, wide), strict=True)]
+    for half, full in zip((outs[0], *grads[0]), (outs[1], *grads[1]), strict=True):
+        assert half.dtype == torch.float16
+        assert torch.equal(half, full.half())
 
 
 def test_autocast_gives_its_dtype():

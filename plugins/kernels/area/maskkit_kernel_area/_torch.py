@@ -16,7 +16,7 @@ _KEPT_CELLS = 2**16
 """Up to so many cells what a call blocks is kept as floats; beyond, making it anew costs little beside the call."""
 _TEMPORARY = 2**19
 """Elements of the largest temporary array, which then stays in the cache; blocks of a call beyond come in another."""
-WIDE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+WIDE = {torch.bfloat16: torch.float32}
 """In what sums over several calls are held."""
 
 
