@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from maskkit import ConfigError, Mask, from_array, hookimpl, limits
+from maskkit import ConfigError, Mask, from_array, hookimpl, limits, plane_spans
 
 
 class Runs:
@@ -36,18 +36,16 @@ class Runs:
 
 
 def _edges(mask: Mask) -> Any:
-    """Where runs begin and end in turn, row by row, from the spans; None of a mask that has no few."""
-    if mask.intervals > limits.intervals or len(mask.shape) == 1:
+    """Where runs of a mask of queries by keys begin and end in turn, row by row, from its spans; None without any."""
+    found = plane_spans(mask) if mask.axes == ("query", "key") else None
+    if found is None:
         return None
-    *rows, keys = mask.shape
-    spans = mask.spans(*(index.ravel() for index in np.indices(rows)))
-    if spans is None:
-        return None
-    lo, hi = (ends.T.astype(np.int64) + keys * np.arange(prod(rows))[:, None] for ends in (spans.lo, spans.hi))
+    [spans], (rows, keys) = found[0], mask.shape
+    lo, hi = (ends.T.astype(np.int64) + keys * np.arange(rows)[:, None] for ends in (spans.lo, spans.hi))
     edges = np.stack([lo, hi], axis=-1)[lo < hi].ravel()
     joined = edges[1:-1:2] == edges[2::2]  # the last run of a row and the first of the next
     edges = np.delete(edges, np.flatnonzero(joined)[:, None] * 2 + [1, 2])
-    return edges[edges < prod(mask.shape)]
+    return edges[edges < rows * keys]
 
 
 def _transposed(allowed: Any, order: str) -> Any:
