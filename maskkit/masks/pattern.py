@@ -72,10 +72,7 @@ class Pattern(Item):
         Raises:
             TypeError: not as many arrays as it has axes but the last.
         """
-        if len(rows) != len(self.shape) - 1:
-            axes = ", ".join(self.axes[:-1]) or "none"
-            raise TypeError(f"spans takes one array of indices for every axis but the last ({axes}), got {len(rows)}")
-        return self._found(rows, loose=False)
+        return self._found(self._checked(rows), loose=False)
 
     @property
     def intervals(self) -> int:
@@ -91,7 +88,13 @@ class Pattern(Item):
         """
         if type(self).spans is not Pattern.spans:
             return self.spans(*rows) if self.intervals <= limits.intervals else None
-        return self._found(rows, loose=True)
+        return self._found(self._checked(rows), loose=True)
+
+    def _checked(self, rows: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(rows) != len(self.shape) - 1:
+            axes = ", ".join(self.axes[:-1]) or "none"
+            raise TypeError(f"one array of indices is needed for every axis but the last ({axes}), got {len(rows)}")
+        return rows
 
     def found(self, rows: tuple[Any, ...], loose: bool) -> Spans | None:
         """`reach` if `loose`, else `spans`: what patterns made of patterns ask these for."""

@@ -187,6 +187,8 @@ def test_a_mask_of_nothing_but_its_predicate_has_it_all():
 def test_spans_say_which_rows_they_want(mask):
     with pytest.raises(TypeError, match=r"every axis but the last \(query\), got 0"):
         mask.spans()
+    with pytest.raises(TypeError, match=r"every axis but the last \(query\), got 0"):
+        mask.reach()
 
 
 def test_rows_of_many_intervals_are_known_from_three_of_them(monkeypatch):
